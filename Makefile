@@ -1,0 +1,83 @@
+# Everything works on a fresh machine: each target makes .venv and installs what it needs, at the
+# versions of constraints.txt. ARGS goes to the command, e.g. make run ARGS='--port 9000'.
+
+SHELL := /bin/sh
+BIN := .venv/bin
+ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
+RECIPE := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench test-browser constraints clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: .venv/.run ## start the server on 127.0.0.1:8000
+	@$(BIN)/headwater serve $(ARGS)
+
+test: .venv/.test ## run the tests, measured
+	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report term $(ARGS)
+
+check: .venv/.browser ## lint, formatting, types, the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: .venv/.test ## sort imports and format
+	$(BIN)/ruff check --fix --exit-zero
+	$(BIN)/ruff format
+
+bench: .venv/.test ## measure against the plain ways to do it
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+test-browser: .venv/.browser ## run the page in a real Chromium
+	@command -v chromium >/dev/null || $(MAKE) --no-print-directory chromium
+	$(BIN)/pytest tests/browser $(ARGS)
+
+.PHONY: chromium
+chromium:
+	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { \
+		echo 'make test-browser needs Chromium as `chromium` on the PATH (Debian: sudo apt-get install chromium)' >&2; exit 1; }
+	apt-get -qq update
+	DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium >/dev/null
+
+# Every version anew, in an environment of its own: what the newest packages resolve to.
+constraints: ## raise every pinned version to the newest
+	@rm -rf .venv/fresh
+	@$(MAKE) --no-print-directory .venv/bin/python
+	@$(BIN)/python -m venv .venv/fresh
+	@.venv/fresh/bin/pip install --quiet --upgrade --editable '.[test,browser]'
+	@{ sed -n '/^#/p' constraints.txt; .venv/fresh/bin/pip freeze --exclude-editable | LC_ALL=C sort -f; } > .venv/constraints
+	@rm -rf .venv/fresh
+	@mv .venv/constraints constraints.txt
+
+clean: ## remove everything that these commands made
+	rm -rf .venv build dist .coverage .coverage.* htmlcov .reports
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find server tests clients -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An extra that is installed is not installed again until its recipe changes.
+.venv/.run: $(RECIPE) | .venv/bin/python
+	@$(INSTALL) --editable .
+	@touch $@
+
+.venv/.test: $(RECIPE) | .venv/bin/python
+	@$(INSTALL) --editable '.[test]'
+	@touch $@ .venv/.run
+
+.venv/.browser: $(RECIPE) | .venv/bin/python
+	@$(INSTALL) --editable '.[test,browser]'
+	@touch $@ .venv/.test .venv/.run
+
+.venv/bin/python:
+	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		"$$python" -m venv --clear .venv || { \
+			rm -rf .venv; echo "$$python cannot make a virtual environment (Debian: apt-get install python3-venv)" >&2; exit 1; }; \
+		exit 0; \
+	done; echo 'Headwater needs Python 3.11 or newer: install it, or name it with make PYTHON=/path/to/python3' >&2; exit 1

@@ -1,0 +1,205 @@
+"""The composition root: the one file that names concrete back ends."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from headwater.background import Background
+from headwater.broadcaster.local import LocalBroadcaster
+from headwater.config import Config, config_from
+from headwater.errors import ConfigError, HeadwaterError
+from headwater.executor import Executor
+from headwater.http_client import HttpClient
+from headwater.hub import Hub
+from headwater.metrics import Metrics
+from headwater.providers.base import Provider
+from headwater.providers.catalog import Catalog, build_catalog, discover
+from headwater.providers.demo import DemoProvider
+from headwater.providers.demo_corpus import load_corpus
+from headwater.providers.models_file import ModelsFile, ModelSpec, check_base_url, read_models
+from headwater.providers.openai import OpenAIProvider, list_models
+from headwater.providers.python import AnswerFunction, PythonProvider, load_function, provider_of
+from headwater.runs import Runs
+from headwater.state import AppState
+from headwater.store.base import Store
+from headwater.store.sqlite import SqliteStore
+from headwater.tasks import running
+from headwater.web import ops, runs
+from headwater.web.middleware import ResponseHead
+from headwater.web.render import on_crash, on_headwater_error, on_http_exception
+
+
+class RunConvertor(Convertor[str]):
+    """A run's id in a path: anything that could be one, so that an unknown one gets a precise answer."""
+
+    regex = "[A-Za-z0-9_-]{1,64}"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("run", RunConvertor())
+
+ROUTES = [
+    Route("/", ops.page),
+    Route("/healthz", ops.healthz),
+    Route("/readyz", ops.readyz),
+    Route("/metrics", ops.metrics),
+    Route("/v1/runs", runs.create_run, methods=["POST"]),
+    Route("/v1/runs", runs.list_runs, methods=["GET"]),
+    Route("/v1/runs/{run_id:run}", runs.get_run, methods=["GET"]),
+    Route("/v1/runs/{run_id:run}", runs.delete_run, methods=["DELETE"]),
+    Route("/v1/runs/{run_id:run}/cancel", runs.cancel_run, methods=["POST"]),
+    Route("/v1/runs/{run_id:run}/events", runs.run_events, methods=["GET"]),
+]
+
+
+def create_app(
+    config: Config | None = None,
+    providers: Mapping[str, Provider | AnswerFunction] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Starlette:
+    """A Headwater application; `providers` are further models by name.
+
+    Without `config` the `HEADWATER_…` variables of `environ` say how. Raises ConfigError, here or
+    when its lifespan is entered.
+    """
+    config = config or config_from(environ)
+    _check(config)
+    return Starlette(
+        routes=ROUTES,
+        middleware=[Middleware(ResponseHead)],
+        exception_handlers={
+            HeadwaterError: on_headwater_error,
+            HTTPException: on_http_exception,
+            Exception: on_crash,
+        },
+        lifespan=partial(_lifespan, config, providers or {}, environ),
+    )
+
+
+def lifespan(app: Starlette) -> AbstractAsyncContextManager[Mapping[str, object]]:
+    """For a host that mounts `app`: enter this in the host's own lifespan and yield its state with the host's.
+
+    Starlette runs no mounted lifespan, and a mounted app sees the state that the host yields.
+    """
+    return app.router.lifespan_context(app)  # type: ignore[return-value]  # ours always yields its state
+
+
+@asynccontextmanager
+async def _lifespan(
+    config: Config,
+    providers: Mapping[str, Provider | AnswerFunction],
+    environ: Mapping[str, str],
+    app: Starlette,
+) -> AsyncIterator[AppState]:
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(HttpClient(max_connections=config.upstream_connections))
+        catalog = await _build_catalog(config, providers, environ, http)
+        stack.push_async_callback(catalog.close)
+        store = build_store(config)
+        await store.open()
+        stack.push_async_callback(store.close)
+        broadcaster = LocalBroadcaster()
+        await broadcaster.open()
+        stack.push_async_callback(broadcaster.close)
+        hub = Hub(store, broadcaster, config, metrics)
+        stack.push_async_callback(hub.close)
+        await stack.enter_async_context(running(hub.look_after))
+        executor = Executor(store, hub, catalog, config, metrics)
+        await stack.enter_async_context(running(*executor.loops))
+        stack.push_async_callback(executor.close)
+        yield AppState(
+            config=config,
+            http=http,
+            store=store,
+            hub=hub,
+            catalog=catalog,
+            executor=executor,
+            metrics=metrics,
+            runs=Runs(store, hub, executor, catalog, config),
+            background=Background(store, executor),
+        )
+
+
+def build_store(config: Config) -> Store:
+    """The store that `config.store` names. Raises ConfigError."""
+    scheme, _, rest = config.store.partition(":")
+    if scheme == "sqlite" and rest:
+        return SqliteStore(rest, run_ttl_s=config.run_ttl_s, synchronous=config.sqlite_synchronous)
+    raise ConfigError(
+        f"unknown store {config.store!r}: use sqlite:FILE (the default is sqlite:headwater.db) or sqlite::memory:"
+    )
+
+
+def _check(config: Config) -> None:
+    if config.workers > 1 and config.store.startswith("sqlite:"):
+        raise ConfigError(
+            f"{config.workers} workers cannot share {config.store}: a SQLite store admits one process, "
+            "which fences its runs; use --workers 1"
+        )
+    build_store(config)
+
+
+async def _build_catalog(
+    config: Config,
+    providers: Mapping[str, Provider | AnswerFunction],
+    environ: Mapping[str, str],
+    http: HttpClient,
+) -> Catalog:
+    demo = DemoProvider(load_corpus(), faults=config.faults)
+    timeout_s = config.connect_timeout_s
+
+    def openai(spec: ModelSpec) -> Provider:
+        assert spec.base_url is not None, "the models file has been checked"
+        return OpenAIProvider(
+            http,
+            base_url=spec.base_url,
+            model=spec.upstream_model,
+            api_key=str(spec.api_key) if spec.api_key else None,
+            headers={name: str(value) for name, value in spec.headers.items()},
+            connect_timeout_s=timeout_s,
+            token_limit_field=spec.token_limit_field,
+            include_usage=spec.include_usage,
+        )
+
+    def python(spec: ModelSpec) -> Provider:
+        return PythonProvider(load_function(spec.provider.partition(":")[2]), spec.name)
+
+    base_url, api_key = environ.get("OPENAI_BASE_URL", ""), environ.get("OPENAI_API_KEY") or None
+
+    def upstream(name: str) -> Provider:
+        return OpenAIProvider(http, base_url=base_url, model=name, api_key=api_key, connect_timeout_s=timeout_s)
+
+    discovered: list[str] = []
+    if base_url:
+        check_base_url(base_url, "OPENAI_BASE_URL")
+        discovered = await discover(lambda: list_models(http, base_url, api_key))
+    return build_catalog(
+        _models_file(config, environ),
+        {"openai": openai, "demo": lambda spec: demo, "python": python},
+        demo=demo,
+        providers={name: provider_of(answer, name) for name, answer in providers.items()},
+        discovered={name: upstream(name) for name in discovered},
+        any_model=upstream if config.any_model and base_url else None,
+    )
+
+
+def _models_file(config: Config, environ: Mapping[str, str]) -> ModelsFile | None:
+    """The models file; a missing one matters only if it was asked for."""
+    path = Path(config.models)
+    if config.models == Config().models and not path.exists():
+        return None
+    return read_models(path, environ)

@@ -1,0 +1,1 @@
+"""News between workers. `base.py` is the contract; each other file is one engine."""

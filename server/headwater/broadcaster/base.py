@@ -1,0 +1,51 @@
+"""The broadcaster's contract: news of logs, from the worker that wrote to those that follow.
+
+News is a hint, never the truth: it may be lost, repeated or late. Each entry carries `after`,
+so a receiver sees what it missed, and reads that from the store.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+from headwater.core.events import Entry, Status
+
+News = Entry | Status
+"""A new entry of a log, or its new status."""
+
+
+class Receiver(Protocol):
+    """Who hears the news. Both methods return at once and never raise."""
+
+    def on_news(self, log_id: str, news: News) -> None:
+        """Something happened to a subscribed log."""
+
+    def on_reconnected(self, log_id: str) -> None:
+        """News of this log may have been lost until just now: look at the store."""
+
+
+class Broadcaster(ABC):
+    """The contract."""
+
+    @abstractmethod
+    def attach(self, receiver: Receiver) -> None:
+        """Name the one receiver of this worker, before the first subscription."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Make ready."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go."""
+
+    @abstractmethod
+    async def subscribe(self, log_id: str) -> None:
+        """Return once news of this log will arrive: what is written from now on is heard of."""
+
+    @abstractmethod
+    async def unsubscribe(self, log_id: str) -> None:
+        """Stop the news of this log."""
+
+    @abstractmethod
+    def publish(self, log_id: str, news: News) -> None:
+        """Tell the other workers. Nothing to do where the store's own write has told them."""

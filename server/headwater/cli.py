@@ -1,0 +1,184 @@
+"""The command `headwater`. It owns the signals: drain first, only then uvicorn's exit."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+import uvicorn
+import uvloop
+from dotenv import dotenv_values
+from starlette.applications import Starlette
+
+from headwater.app import create_app, lifespan
+from headwater.config import Config, config_from
+from headwater.errors import ConfigError
+from headwater.executor import Executor
+from headwater.hub import Hub
+from headwater.version import VERSION
+from headwater.web.connection import Connection
+
+log = logging.getLogger("headwater")
+
+# For requests that are neither runs nor subscribers to be answered once the drain is over.
+EXIT_S = 5
+# Connections waiting to be accepted: a restart is met by all who were let go.
+BACKLOG = 2_048
+
+
+@click.group()
+@click.version_option(VERSION, prog_name="headwater")
+def main() -> None:
+    """Headwater: start an answer once, stream it durably, follow and resume it from anywhere."""
+
+
+@main.command()
+@click.option("--host", help="Address to listen on. Without keys: loopback only.  [127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [8000]")
+@click.option("--store", help="sqlite:FILE or sqlite::memory:  [sqlite:headwater.db]")
+@click.option("--models", help="The models file.  [headwater.toml, if there is one]")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; more than one needs a shared store.  [1]")
+@click.option("--faults", is_flag=True, default=None, help="Let requests ask the demo model for faults.")
+def serve(**options: Any) -> None:
+    """Start the server. Each option is also a variable: --port is HEADWATER_PORT, in the environment or .env."""
+    environ = {name: value for name, value in dotenv_values(".env").items() if value is not None} | dict(os.environ)
+    try:
+        config = config_from(environ, **options)
+        _set_up_logging(config.log_level)
+        _refuse_strangers(config.host)
+        app = create_app(config, environ=environ)
+        with _listen(config) as sock, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(app, config, sock))
+    except ConfigError as error:
+        click.echo(f"headwater: {error}", err=True)
+        sys.exit(2)
+
+
+def _refuse_strangers(host: str) -> None:
+    """Without keys whoever reaches the server may use it, so only this machine may reach it."""
+    if host == "localhost":
+        return
+    try:
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    except ValueError:
+        pass
+    raise ConfigError(
+        f"will not listen on {host}: there are no keys, so whoever reaches it could use it; use --host 127.0.0.1"
+    )
+
+
+@contextlib.contextmanager
+def _listen(config: Config) -> Iterator[socket.socket]:
+    """The listening socket, bound before anything else starts."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if config.send_buffer_bytes:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, config.send_buffer_bytes)
+        try:
+            sock.bind((config.host, config.port))
+            sock.listen(BACKLOG)
+        except (OSError, OverflowError) as error:
+            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+            raise ConfigError(f"cannot listen on {config.host} port {config.port}: {reason.lower()}") from None
+        yield sock
+
+
+async def _serve(app: Starlette, config: Config, sock: socket.socket) -> None:
+    async with lifespan(app) as state:
+        server = Server(app, config, state)
+        await server.serve([sock])
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with our state, our connection class, and a drain before its exit."""
+
+    def __init__(self, app: Starlette, config: Config, state: Mapping[str, Any]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=config.host,
+                http=Connection,
+                ws="websockets-sansio",
+                ws_per_message_deflate=False,
+                lifespan="off",
+                log_config=None,
+                access_log=config.log_level == "debug",
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=EXIT_S,
+            )
+        )
+        self._limits = config
+        self._state = state
+        self._executor: Executor = state["executor"]
+        self._hub: Hub = state["hub"]
+        self._draining: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start listening, then say what a newcomer needs next."""
+        await super().startup(sockets)
+        self.lifespan.state.update(self._state)
+        if sockets:
+            click.echo(welcome(sockets[0].getsockname()), err=True)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM for the time of the block; they are not raised again after it."""
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for one in signals:
+            loop.add_signal_handler(one, self._on_signal)
+        try:
+            yield
+        finally:
+            for one in signals:
+                loop.remove_signal_handler(one)
+
+    def _on_signal(self) -> None:
+        if self._draining is None:
+            click.echo("Finishing what runs; once more to stop at once.", err=True)
+            self._draining = asyncio.ensure_future(self._drain())
+        else:
+            self.should_exit = self.force_exit = True
+
+    async def _drain(self) -> None:
+        try:
+            await self._executor.drain(self._limits.drain_s)
+            await self._hub.let_everyone_go(self._limits.drain_spread_s)
+        except Exception:
+            log.exception("the drain failed")
+        finally:
+            self.should_exit = True
+
+
+def welcome(address: tuple[Any, ...]) -> str:
+    """The three things that a newcomer needs next."""
+    host, port = address[0], address[1]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"""
+Headwater {VERSION} is listening on {url}
+
+  Stream an answer   curl -N '{url}/v1/runs?format=text' -H 'Content-Type: application/json' \\
+                       -d '{{"input": "How do I resume a stream?"}}'
+  Open the page      {url}/
+  Use your model     OPENAI_BASE_URL=http://127.0.0.1:11434/v1 headwater serve      (or headwater.toml: docs/models.md)
+"""
+
+
+def _set_up_logging(level: str) -> None:
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise ConfigError(f"HEADWATER_LOG_LEVEL must be debug, info, warning or error, not {level!r}")
+    logging.basicConfig(level=number, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    # A line per request and per start of uvicorn is for looking into it, not for every day.
+    logging.getLogger("uvicorn").setLevel(number if number <= logging.DEBUG else logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)

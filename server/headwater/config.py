@@ -1,0 +1,130 @@
+"""Every setting, with its unit, its default and the reason for it.
+
+A setting is named after its field: `lease_s` is `HEADWATER_LEASE_S`, in the environment or `.env`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from headwater.errors import ConfigError
+
+PREFIX = "HEADWATER_"
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """The settings of one worker. `Config()` is what a laptop wants."""
+
+    # -- where
+    host: str = "127.0.0.1"  # loopback: whoever reaches it is the one who started it
+    port: int = 8000
+    store: str = "sqlite:headwater.db"
+    models: str = "headwater.toml"  # read if it exists; naming another makes it compulsory
+    workers: int = 1
+    faults: bool = False  # lets a request ask the demo model for faults
+    any_model: bool = False  # passes unknown model names to OPENAI_BASE_URL
+    log_level: str = "info"
+
+    # -- durability
+    sqlite_synchronous: str = "NORMAL"  # survives kill -9; FULL also survives power loss, for an fsync a commit
+    run_ttl_s: float = 86_400.0  # a day to come back to an answer, as OpenAI-compatible clients expect at least
+    idempotency_ttl_s: float = 86_400.0  # the longest that a client's retries reasonably go on
+    lease_s: float = 3.0  # how long a dead producer goes unnoticed
+    renew_s: float = 1.0  # two renewals may be lost before the lease is
+    sweep_s: float = 0.5  # two sweeps must agree before a run is taken, so this is half of what they add to lease_s
+    store_patience_s: float = 30.0  # a store restarts or fails over within this; longer holds tokens nobody keeps
+    heal_s: float = 10.0  # how long after its end a run can be written again to a store that lost its last writes
+
+    # -- commits and flushes
+    commit_ms: float = 5.0  # a hand-over to the store costs more than waiting this for the next run's tokens
+    commit_busy_ms: float = 10.0  # with more than a hundred producing runs, still below what an eye can see
+    flush_ms: float = 25.0  # a reader cannot tell 25 ms apart; five tokens a write cost a fifth
+    flush_busy_ms: float = 100.0  # what a busy worker may add to a token's delay
+
+    # -- providers
+    first_token_timeout_s: float = 120.0  # a large model on a full machine, with a long prompt, still answers in this
+    idle_timeout_s: float = 60.0  # a model that produced nothing for a minute in mid-answer has stopped
+    connect_timeout_s: float = 10.0  # one lost SYN is repeated after 1, 3 and 7 s
+    upstream_connections: int = 2_000  # above max_runs, so that no run waits for a connection
+
+    # -- limits of one worker
+    max_runs: int = 1_000  # in progress at once; measured: two cores relay some 600 streams at 50 tokens/s
+    max_queued: int = 1_000  # waiting for room; beyond, a caller does better to try another worker
+    max_subscribers: int = 10_000  # connections; about 20 KB each
+    max_body_bytes: int = 4 * 1024 * 1024  # a million tokens of input are about 4 MB
+    max_output_bytes: int = 8 * 1024 * 1024  # of one run; 64 times the longest answers of today's models
+    max_page: int = 100  # rows in one list
+    window_bytes: int = 256 * 1024  # of a live log kept for readers; who is further behind reads the store
+    read_bytes: int = 256 * 1024  # of one read from the store for one reader
+    append_bytes: int = 256 * 1024  # of one entry; a longer batch is written in several
+
+    # -- connections
+    send_buffer_bytes: int = 0  # per connection; 0: the kernel decides, up to megabytes
+    keep_alive_s: float = 15.0  # proxies cut silent connections, the strictest common default being 30 s
+    slow_reader_s: float = 30.0  # a reader whose socket took nothing for this long is let go, and may resume
+    head_timeout_s: float = 30.0  # for a request's body to arrive; nobody types it
+    check_s: float = 5.0  # how often the top of a quiet log is compared with the store's
+    retry_ms_min: int = 500  # a reconnect is drawn between these, so that a restart is not met by all at once
+    retry_ms_max: int = 2_000
+    cancel_wait_s: float = 1.0  # how long a cancel waits for the end that it caused
+    drain_s: float = 20.0  # for running answers at shutdown; orchestrators kill after 30
+    drain_spread_s: float = 2.0  # over which subscribers are let go
+
+
+def config_from(environ: Mapping[str, str], **overrides: Any) -> Config:
+    """The configuration that the environment's `HEADWATER_…` variables describe, `overrides` first.
+
+    Raises ConfigError naming the variable that cannot be used.
+    """
+    values: dict[str, Any] = {}
+    for name, kind in Config.__annotations__.items():
+        variable = PREFIX + name.upper()
+        if overrides.get(name) is not None:
+            values[name] = overrides[name]
+        elif environ.get(variable, "") != "":
+            values[name] = _parse(variable, environ[variable], kind)
+    _check(values)
+    return Config(**values)
+
+
+def _parse(variable: str, text: str, kind: Any) -> Any:
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError:
+        raise ConfigError(f"{variable} must be {_KINDS[kind]}, not {text!r}") from None
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0 and name not in _MAY_BE_ZERO:
+            raise ConfigError(f"{PREFIX}{name.upper()} must be more than 0, not {value}")
+    synchronous = values.get("sqlite_synchronous", "NORMAL")
+    if synchronous not in ("NORMAL", "FULL"):
+        raise ConfigError(f"{PREFIX}SQLITE_SYNCHRONOUS must be NORMAL or FULL, not {synchronous!r}")
+    config = Config(**values)
+    if config.renew_s * 2 >= config.lease_s:
+        raise ConfigError(
+            f"{PREFIX}RENEW_S ({config.renew_s}) must be less than half of {PREFIX}LEASE_S ({config.lease_s}), "
+            "so that one lost renewal does not lose the lease"
+        )
+    if config.retry_ms_min > config.retry_ms_max:
+        raise ConfigError(f"{PREFIX}RETRY_MS_MIN must not be more than {PREFIX}RETRY_MS_MAX")
+
+
+_MAY_BE_ZERO = frozenset(
+    {
+        "port",
+        "send_buffer_bytes",
+        "commit_ms",
+        "commit_busy_ms",
+        "flush_ms",
+        "flush_busy_ms",
+        "drain_s",
+        "drain_spread_s",
+    }
+)

@@ -1,0 +1,174 @@
+"""The writer's end of one run's log: what is to be appended, what is under way, what was kept.
+
+It decides what the next append is and what an answer means; it does no I/O. A batch once handed
+out is frozen: it is sent again byte for byte until the store has answered for it.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from enum import Enum
+
+from headwater.core.events import Attempt, Delta, End, Entry, Event, delta_bytes
+from headwater.core.position import Position
+
+
+class Answer(Enum):
+    """What the store said to an append, as far as a writer must tell answers apart."""
+
+    STORED = "stored"
+    CANCELLED = "cancelled"
+    BEHIND = "behind"
+    LOST = "lost"  # fenced, ended or gone: nothing more of this writer will be taken
+
+
+class ProducerLog:
+    """One lease's part of a log.
+
+    Entries stay in memory, so that a store which lost acknowledged writes can be healed from its
+    top. Each entry bears the lease's tag; the first follows `position`.
+    """
+
+    def __init__(self, position: Position, tag: int, entry_bytes: int) -> None:
+        self.tag = tag
+        self.top = position
+        """The last event handed out or stored: what the next new entry follows."""
+        self.stored = position
+        """As far as the store ever acknowledged."""
+        self.cancelled = False
+        self.lost = False
+        self.ended = False
+        """The end is stored."""
+        self.deltas = 0
+        self.output_bytes = 0
+        self.waiting_bytes = 0
+        """Of output that the store has not acknowledged."""
+        self._base = position
+        self._entry_bytes = entry_bytes
+        self._pending: deque[tuple[Event, int]] = deque()
+        self._sending: deque[Entry] = deque()
+        self._history: list[Entry] = []
+
+    def __repr__(self) -> str:
+        flags = [name for name in ("cancelled", "lost", "ended") if getattr(self, name)]
+        return f"<ProducerLog stored={self.stored} top={self.top} pending={len(self._pending)} {' '.join(flags)}>"
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something to append."""
+        return not self.lost and (bool(self._sending) or bool(self._pending))
+
+    def add(self, delta: Delta) -> None:
+        """New output."""
+        size = delta_bytes(delta)
+        self._pending.append((delta, size))
+        self.deltas += 1
+        self.output_bytes += size
+        self.waiting_bytes += size
+
+    def add_attempt(self, attempt: Attempt) -> None:
+        """The start of a later attempt."""
+        self._pending.append((attempt, 0))
+
+    def finish(self, end: End) -> None:
+        """The run's end. Once a cancel was accepted it is a cancelled one, whatever came of the run."""
+        self._pending.append((_as_cancelled(end) if self.cancelled else end, 0))
+
+    def drop_pending(self) -> None:
+        """Forget the output that was never handed out."""
+        self._pending.clear()
+        self.waiting_bytes = sum(_bytes(entry) for entry in self._sending)
+
+    def next_entry(self) -> Entry | None:
+        """The entry to send now: the frozen one that is unanswered, else a new one; None if there is nothing."""
+        if self.lost:
+            return None
+        if self._sending:
+            return self._sending[0]
+        if not self._pending:
+            return None
+        events: list[Event] = []
+        size = 0
+        while self._pending and (not events or size + self._pending[0][1] <= self._entry_bytes):
+            event, weight = self._pending.popleft()
+            events.append(event)
+            size += weight
+        entry = Entry(self.top, self.top.seq + len(events), self.tag, tuple(events))
+        self.top = entry.position
+        self._sending.append(entry)
+        return entry
+
+    def answered(self, answer: Answer, top: Position) -> Entry | None:
+        """Take the store's answer to `next_entry`; the entry, if it is now stored for the first time."""
+        match answer:
+            case Answer.STORED:
+                return self._stored(self._sending.popleft())
+            case Answer.CANCELLED:
+                self._cancel(top)
+            case Answer.BEHIND:
+                self._rewind(top)
+            case Answer.LOST:
+                self._lose()
+        return None
+
+    def _stored(self, entry: Entry) -> Entry | None:
+        if entry.seq <= self.stored.seq:
+            return None  # written again for a store that had lost it
+        self._history.append(entry)
+        self.stored = entry.position
+        self.waiting_bytes -= _bytes(entry)
+        self.ended = isinstance(entry.events[-1], End)
+        return entry
+
+    def _cancel(self, top: Position) -> None:
+        """The store takes nothing but a cancelled end after `top`: all that it lacks is withdrawn."""
+        events = [event for entry in self._sending for event in entry.events]
+        events += [event for event, _ in self._pending]
+        self.cancelled = True
+        self._sending.clear()
+        self.drop_pending()
+        kept = self._known_at(top)
+        if kept is None:
+            self._lose()
+            return
+        del self._history[kept:]
+        self.top = self.stored = top
+        if events and isinstance(events[-1], End):
+            self.finish(events[-1])
+
+    def _rewind(self, top: Position) -> None:
+        """The store stands at `top`: send again what it lost, if `top` is a place in our log."""
+        kept = self._known_at(top)
+        if kept is None:
+            self._lose()
+            return
+        unanswered = [entry for entry in self._sending if entry.seq > self.stored.seq]
+        self._sending = deque(self._history[kept:] + unanswered)
+
+    def heal(self, top: Position) -> bool:
+        """The store says that it stands at `top`: whether something must be written again."""
+        if top == self.stored or self._sending:
+            return bool(self._sending)
+        self._rewind(top)
+        return bool(self._sending)
+
+    def _known_at(self, top: Position) -> int | None:
+        """How many of our entries a log holds that stands at `top`; None if that is no place in it."""
+        if top == self._base:
+            return 0
+        at = bisect_left(self._history, top.seq, key=lambda entry: entry.seq)
+        known = at < len(self._history) and self._history[at].position == top
+        return at + 1 if known else None
+
+    def _lose(self) -> None:
+        self.lost = True
+        self._sending.clear()
+        self._pending.clear()
+        self.waiting_bytes = 0
+
+
+def _as_cancelled(end: End) -> End:
+    return End("cancelled", usage=end.usage)
+
+
+def _bytes(entry: Entry) -> int:
+    return sum(delta_bytes(event) for event in entry.events)

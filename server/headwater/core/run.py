@@ -1,0 +1,81 @@
+"""Runs and what starts them: the request's Struct, the stored run, the principal."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from headwater.core.events import Status
+from headwater.core.position import START, Position
+
+# Names are indexed and shown in lists: long enough for a UUID path, short enough for a row.
+Label = Annotated[str, Meta(min_length=1, max_length=256)]
+# OpenAI's own bound on stop sequences is four; servers that take more stop at sixteen.
+Stops = Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=16)]
+
+
+class Principal(Struct, frozen=True):
+    """Who is asking. `owner` is what runs are stored under; scopes as `runs:write`."""
+
+    owner: str
+    scopes: frozenset[str]
+
+    def may_see(self, owner: str) -> bool:
+        """Whether what `owner` owns exists for this principal."""
+        return self.owner == owner
+
+
+ANONYMOUS = Principal("anonymous", frozenset({"runs:read", "runs:write", "rooms:read", "rooms:write"}))
+"""Whoever reaches a server that listens on loopback only and has no keys."""
+
+
+class Message(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One turn of the conversation, as chat completions have it."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[dict[str, Any]] | None = None
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+
+class RunRequest(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """The body of `POST /v1/runs`. `stream` asks for the events as the answer and is not stored."""
+
+    input: Annotated[str, Meta(min_length=1)] | Annotated[list[Message], Meta(min_length=1)]
+    model: Label | None = None
+    conversation: Label | None = None
+    instructions: str | None = None
+    max_output_tokens: Annotated[int, Meta(ge=1)] | None = None
+    temperature: Annotated[float, Meta(ge=0)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    stop: str | Stops | None = None
+    seed: int | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+    extra: dict[str, Any] | None = None
+    # As many labels as OpenAI allows; they come back with every read of the run.
+    metadata: Annotated[dict[Label, Annotated[str, Meta(max_length=512)]], Meta(max_length=16)] | None = None
+    stream: bool = False
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """A run as the store knows it. Times are Unix seconds by the store's clock.
+
+    `position` is the top of its log; `token` the fencing token of the newest lease, 0 before
+    the first; `cancelled` whether a cancel was accepted, which the `end` will say.
+    """
+
+    id: str
+    owner: str
+    model: str
+    request: RunRequest
+    created_at: float
+    conversation: str | None = None
+    status: Status = "queued"
+    started_at: float | None = None
+    ended_at: float | None = None
+    expires_at: float | None = None
+    position: Position = START
+    token: int = 0
+    cancelled: bool = False

@@ -1,0 +1,127 @@
+"""The newest part of one log, kept in memory for those who follow it live.
+
+A window is a row of chunks, one for each flush. Readers at the same position get the same bytes.
+It decides everything synchronously and does no I/O; `hub.py` feeds it and wakes the readers.
+"""
+
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from enum import Enum
+from typing import Any, TypeVar
+
+from headwater.core.events import Entry
+from headwater.core.position import Position
+
+Encoded = TypeVar("Encoded")
+
+
+class Fit(Enum):
+    """How a new entry lies to the top of a window."""
+
+    NEXT = "next"
+    KNOWN = "known"
+    APART = "apart"  # something is missing between, or history was rewritten
+
+
+class Miss(Enum):
+    """Why a window has nothing for a position."""
+
+    NOTHING_NEW = "nothing new"
+    ELSEWHERE = "elsewhere"  # before the window, beyond it, or not of this log: ask the store
+
+
+class Chunk:
+    """What one flush gave to the readers, and its encodings, made once for each form."""
+
+    __slots__ = ("after", "encoded", "end", "entries", "size")
+
+    def __init__(self, entries: Sequence[Entry], size: int) -> None:
+        self.entries = entries
+        self.after = entries[0].after
+        self.end = entries[-1].position
+        self.size = size
+        self.encoded: dict[Hashable, Any] = {}
+
+
+class Window:
+    """Chunks up to `flushed`, and what came since; `top` is the newest entry known."""
+
+    def __init__(self, top: Position, max_bytes: int) -> None:
+        self.top = top
+        self.flushed = top
+        self.max_bytes = max_bytes
+        self._bytes = 0
+        self._chunks: deque[Chunk] = deque()
+        self._pending: list[Entry] = []
+        self._pending_bytes = 0
+
+    def __repr__(self) -> str:
+        return f"<Window {self.start}..{self.flushed} +{len(self._pending)} top={self.top}>"
+
+    @property
+    def start(self) -> Position:
+        """The oldest position that can be read on from here."""
+        return self._chunks[0].after if self._chunks else self.flushed
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether a flush would give the readers something."""
+        return bool(self._pending)
+
+    def fit(self, entry: Entry) -> Fit:
+        """Whether `entry` can be added now."""
+        if entry.after == self.top:
+            return Fit.NEXT
+        if entry.seq < self.top.seq or entry.position == self.top:
+            return Fit.KNOWN
+        return Fit.APART
+
+    def add(self, entry: Entry, size: int) -> None:
+        """Take the next entry, of about `size` bytes; readers see it with the next flush."""
+        self._pending.append(entry)
+        self._pending_bytes += size
+        self.top = entry.position
+
+    def flush(self) -> None:
+        """Give the readers what came, as one chunk, and forget the oldest beyond `max_bytes`."""
+        if not self._pending:
+            return
+        chunk = Chunk(self._pending, self._pending_bytes + CHUNK_OVERHEAD)
+        self._pending, self._pending_bytes = [], 0
+        self._chunks.append(chunk)
+        self._bytes += chunk.size
+        self.flushed = chunk.end
+        while self._bytes > self.max_bytes and len(self._chunks) > 1:
+            self._bytes -= self._chunks.popleft().size
+
+    def read(
+        self, position: Position, form: Hashable, encode: Callable[[Sequence[Entry]], Encoded]
+    ) -> tuple[Position, Encoded] | Miss:
+        """What one chunk has after `position`, encoded, and the position reached by it."""
+        if position == self.flushed:
+            return Miss.NOTHING_NEW
+        for chunk in reversed(self._chunks):
+            if chunk.after == position:
+                encoded = chunk.encoded.get(form)
+                if encoded is None:
+                    encoded = chunk.encoded[form] = encode(chunk.entries)
+                return chunk.end, encoded
+            if chunk.after.seq < position.seq:
+                rest = cut(chunk.entries, position)
+                return Miss.ELSEWHERE if not rest else (chunk.end, encode(rest))
+        return Miss.ELSEWHERE
+
+
+def cut(entries: Sequence[Entry], position: Position) -> list[Entry]:
+    """The entries after a position that one of them covers; empty if it does not join them."""
+    for index, entry in enumerate(entries):
+        if entry.seq >= position.seq:
+            if entry.tag != position.tag:
+                return []
+            rest = list(entries[index + 1 :])
+            return rest if entry.seq == position.seq else [entry.cut(position), *rest]
+    return []
+
+
+# What a chunk, its entries and its encodings weigh in Python beside their text.
+CHUNK_OVERHEAD = 1_000

@@ -1,0 +1,37 @@
+"""Everything random: ids, tags, tokens of chance in waiting."""
+
+import random
+import secrets
+
+from headwater.core.position import TAG_MAX
+
+_chance = random.SystemRandom()
+
+
+def new_run_id() -> str:
+    """An id nobody can guess: `run_` and 26 characters of 130 bits."""
+    alphabet = "abcdefghijklmnopqrstuvwxyz234567"
+    return "run_" + "".join(alphabet[byte & 31] for byte in secrets.token_bytes(26))
+
+
+def new_tag() -> int:
+    """A mark for one writer's entries, 1 to TAG_MAX."""
+    return _chance.randint(1, TAG_MAX)
+
+
+def new_worker_id() -> str:
+    """A name for this worker, for people who read leases."""
+    return f"worker_{secrets.token_hex(4)}"
+
+
+def between(low: int, high: int) -> int:
+    """A whole number from low to high, both included."""
+    return random.randint(low, high)
+
+
+def full_jitter(tries: int, *, base_s: float, cap_s: float) -> float:
+    """Seconds to wait after `tries` failures: anything up to a bound that doubles from `base_s` to `cap_s`.
+
+    The spread keeps clients that failed together from coming back together.
+    """
+    return random.uniform(0, min(cap_s, base_s * 2 ** min(tries - 1, 30)))

@@ -1,0 +1,121 @@
+"""Group commit: the new events of all of a worker's runs, one store request at a time."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from headwater.config import Config
+from headwater.core.events import Entry, encode_events
+from headwater.core.producer import Answer
+from headwater.entropy import full_jitter
+from headwater.errors import StoreUnavailable
+from headwater.executor.production import Production
+from headwater.metrics import Metrics
+from headwater.store.base import Append, AppendResult, Outcome, Store
+
+log = logging.getLogger("headwater.executor")
+
+_ANSWERS = {
+    Outcome.STORED: Answer.STORED,
+    Outcome.CANCELLED: Answer.CANCELLED,
+    Outcome.BEHIND: Answer.BEHIND,
+    Outcome.FENCED: Answer.LOST,
+    Outcome.ENDED: Answer.LOST,
+    Outcome.GONE: Answer.LOST,
+}
+# Runs in one commit from which on the next may wait for more: their tokens come anyway.
+BUSY_RUNS = 100
+# Entries in one store request: a full worker's, without holding the store's one writer for long.
+COMMIT_MAX = 2_000
+
+
+class Committer:
+    """While one commit is under way the next is collected. `on_stored` hears of each entry once it is durable."""
+
+    def __init__(
+        self, store: Store, config: Config, metrics: Metrics, on_stored: Callable[[Production, Entry], None]
+    ) -> None:
+        self.unanswered_since: float | None = None
+        """On the loop's clock: since when the store has not answered."""
+        self._store = store
+        self._config = config
+        self._metrics = metrics
+        self._on_stored = on_stored
+        self._waiting: dict[str, Production] = {}
+        self._payloads: dict[str, Append] = {}
+        self._more = asyncio.Event()
+
+    def add(self, production: Production) -> None:
+        """This run has something to append."""
+        self._waiting[production.run.id] = production
+        self._more.set()
+
+    async def commit_for_ever(self) -> None:
+        """Commit at once when it was quiet, after that at most once per `commit_ms`."""
+        loop = asyncio.get_running_loop()
+        tries = 0
+        while True:
+            await self._more.wait()
+            started = loop.time()
+            productions = self._collect()
+            try:
+                results = await self._store.append([self._freeze(production) for production in productions])
+            except StoreUnavailable as error:
+                tries += 1
+                self._note_failure(error, started, tries)
+                for production in productions:
+                    self._waiting.setdefault(production.run.id, production)
+                self._more.set()
+                await asyncio.sleep(full_jitter(tries, base_s=0.05, cap_s=1.0))
+                continue
+            tries, self.unanswered_since = 0, None
+            self._settle(productions, results)
+            taken = loop.time() - started
+            self._metrics.commits.observe(taken)
+            self._metrics.appends.inc(len(results))
+            pause_ms = self._config.commit_ms if len(results) < BUSY_RUNS else self._config.commit_busy_ms
+            if pause_ms / 1000 > taken:
+                await asyncio.sleep(pause_ms / 1000 - taken)
+
+    def _collect(self) -> list[Production]:
+        """The runs of the next commit, those that waited longest first."""
+        productions = []
+        for run_id in list(self._waiting)[:COMMIT_MAX]:
+            production = self._waiting.pop(run_id)
+            if production.log.has_more:
+                productions.append(production)
+        if not self._waiting:
+            self._more.clear()
+        return productions
+
+    def _freeze(self, production: Production) -> Append:
+        """The run's next append, the same object until the store has answered for it."""
+        entry = production.log.next_entry()
+        assert entry is not None, "only runs with something to append are collected"
+        frozen = self._payloads.get(production.run.id)
+        if frozen is None or frozen.entry is not entry:
+            frozen = Append(production.run.id, production.token, entry, encode_events(entry.events))
+            self._payloads[production.run.id] = frozen
+        return frozen
+
+    def _settle(self, productions: Sequence[Production], results: Sequence[AppendResult]) -> None:
+        for production, result in zip(productions, results, strict=True):
+            self._payloads.pop(production.run.id, None)
+            answer = _ANSWERS[result.outcome]
+            if answer is Answer.LOST:
+                log.warning("run %s: an append was refused: %s", production.run.id, result.outcome.value)
+            entry = production.log.answered(answer, result.top)
+            if entry is not None:
+                self._on_stored(production, entry)
+            if result.cancelled:
+                production.stop("cancelled")
+            production.answered()
+            if production.log.has_more:
+                self.add(production)
+
+    def _note_failure(self, error: StoreUnavailable, now: float, tries: int) -> None:
+        self._metrics.store_failures.inc()
+        if self.unanswered_since is None:
+            self.unanswered_since = now
+        if tries == 1:
+            log.warning("the store does not answer; output is kept and sent again: %s", error.detail)

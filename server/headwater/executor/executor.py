@@ -1,0 +1,273 @@
+"""The runs of one worker: which it starts, holds, gives up and finds abandoned."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from headwater.config import Config
+from headwater.core.events import End, Entry
+from headwater.core.lifecycle import end_failed, end_incomplete
+from headwater.entropy import full_jitter, new_tag, new_worker_id
+from headwater.errors import StoreUnavailable, UnknownModel
+from headwater.executor.committer import Committer
+from headwater.executor.production import Production
+from headwater.hub import Hub
+from headwater.metrics import Metrics
+from headwater.providers.catalog import Catalog
+from headwater.store.base import Lease, Stale, Store
+from headwater.tasks import say_why_it_failed
+
+log = logging.getLogger("headwater.executor")
+
+# How often silent upstreams are looked for: no timeout is stated finer than this.
+WATCH_S = 0.25
+# Abandoned runs looked at in one sweep; the next comes soon.
+SWEEP_MAX = 500
+
+
+class Executor:
+    """Takes leases, lets providers produce, and closes what others left behind."""
+
+    def __init__(self, store: Store, hub: Hub, catalog: Catalog, config: Config, metrics: Metrics) -> None:
+        self.worker = new_worker_id()
+        self.draining = False
+        self._store = store
+        self._hub = hub
+        self._catalog = catalog
+        self._config = config
+        self._metrics = metrics
+        self._committer = Committer(store, config, metrics, self._on_stored)
+        self._productions: dict[str, Production] = {}
+        self._starting: set[str] = set()
+        self._waiting: dict[str, int] = {}
+        self._healing: dict[str, Production] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._abandoned: dict[str, int] = {}
+
+    def __repr__(self) -> str:
+        return (
+            f"<Executor {self.worker} producing={len(self._productions)} starting={len(self._starting)} "
+            f"waiting={len(self._waiting)} healing={len(self._healing)}{' draining' if self.draining else ''}>"
+        )
+
+    @property
+    def loops(self) -> tuple[Callable[[], Awaitable[None]], ...]:
+        """What must run for as long as this worker does."""
+        return (self._committer.commit_for_ever, self._renew_for_ever, self._watch_for_ever, self._sweep_for_ever)
+
+    # -- starting
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a new run would have to wait behind as many as may wait."""
+        return len(self._waiting) >= self._config.max_queued
+
+    def wake(self, run_id: str, token: int = 0) -> None:
+        """Start this run, whose newest lease has `token`, as soon as there is room."""
+        if self.draining or run_id in self._starting or run_id in self._productions:
+            return
+        if len(self._productions) + len(self._starting) < self._config.max_runs:
+            self._start(run_id, token)
+        elif not self.is_full:
+            self._waiting[run_id] = token
+        # else a sweep finds it when there is room: it is in the store.
+
+    def _start(self, run_id: str, token: int) -> None:
+        self._starting.add(run_id)
+        task = asyncio.create_task(self._produce(run_id, token), name=f"produce {run_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(say_why_it_failed)
+
+    def _start_waiting(self) -> None:
+        while self._waiting and len(self._productions) + len(self._starting) < self._config.max_runs:
+            run_id, token = next(iter(self._waiting.items()))
+            del self._waiting[run_id]
+            self.wake(run_id, token)
+
+    # -- producing
+
+    async def _produce(self, run_id: str, token: int) -> None:
+        try:
+            lease = await self._take_lease(run_id, token)
+            if lease is None:
+                return
+            production = self._admit(lease)
+        finally:
+            self._starting.discard(run_id)
+        try:
+            end = await self._generate(production, taken_over=token > 0)
+            production.log.finish(end)
+            self._committer.add(production)
+            await production.settled.wait()
+        finally:
+            self._dismiss(production)
+
+    async def _take_lease(self, run_id: str, token: int) -> Lease | None:
+        tag = new_tag()
+        tries = 0
+        while True:
+            try:
+                return await self._store.take_lease(
+                    run_id, seen=token, tag=tag, holder=self.worker, lease_s=self._config.lease_s
+                )
+            except StoreUnavailable:
+                tries += 1
+                if tries > TAKE_TRIES:
+                    return None  # a sweep comes back to it
+                await asyncio.sleep(full_jitter(tries, base_s=0.05, cap_s=0.5))
+
+    def _admit(self, lease: Lease) -> Production:
+        run = lease.run
+        production = Production(lease, self._config, self._metrics, self._committer.add)
+        self._productions[run.id] = production
+        self._hub.set_producing(run.id, True)
+        self._hub.publish(run.id, run.status)
+        self._metrics.runs_started.labels(run.model).inc()
+        self._metrics.runs_producing.set(len(self._productions))
+        if run.cancelled:
+            production.stop("cancelled")
+        return production
+
+    async def _generate(self, production: Production, *, taken_over: bool) -> End:
+        if taken_over:
+            detail = "The worker that produced this answer stopped before it was finished."
+            return end_incomplete("producer_lost", detail)
+        try:
+            model = self._catalog.get(production.run.model)
+        except UnknownModel as error:
+            return end_failed("upstream_unreachable", error.detail)
+        return await production.generate(model)
+
+    def _dismiss(self, production: Production) -> None:
+        run_id = production.run.id
+        del self._productions[run_id]
+        self._metrics.runs_producing.set(len(self._productions))
+        if production.log.ended:
+            self._healing[run_id] = production
+        else:
+            self._hub.set_producing(run_id, False)
+        if not self.draining:
+            self._start_waiting()
+
+    def _on_stored(self, production: Production, entry: Entry) -> None:
+        self._hub.publish(production.run.id, entry)
+        end = entry.events[-1]
+        if isinstance(end, End):
+            self._record(production, end)
+
+    def _record(self, production: Production, end: End) -> None:
+        model = production.run.model
+        self._metrics.runs_ended.labels(model, end.status, end.reason or "").inc()
+        if end.usage is not None:
+            self._metrics.tokens.labels(model, "input").inc(end.usage.input_tokens)
+            self._metrics.tokens.labels(model, "output").inc(end.usage.output_tokens)
+
+    # -- stopping
+
+    def stop_cancelled(self, run_id: str) -> None:
+        """The store has accepted a cancel of this run: if it is produced here, stop at once."""
+        production = self._productions.get(run_id)
+        if production is not None:
+            production.stop("cancelled")
+
+    async def drain(self, within_s: float) -> None:
+        """Start nothing more; let what runs finish within so many seconds; end the rest honestly."""
+        self.draining = True
+        self._waiting.clear()
+        deadline = asyncio.get_running_loop().time() + within_s
+        if not await self._all_done(deadline):
+            for production in tuple(self._productions.values()):
+                production.stop("drained")
+            await self._all_done(deadline + DRAIN_ENDS_S)
+
+    async def close(self) -> None:
+        """Drain without waiting for answers, and leave no task behind."""
+        await self.drain(0.0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _all_done(self, deadline: float) -> bool:
+        if self._tasks:
+            left = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait(tuple(self._tasks), timeout=max(0.0, left))
+        return not self._tasks
+
+    # -- looking after
+
+    async def _renew_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.renew_s)
+            held = [(p.run.id, p.token) for p in self._productions.values() if not p.settled.is_set()]
+            if not held:
+                continue
+            try:
+                results = await self._store.renew_leases(held, self._config.lease_s)
+            except StoreUnavailable:
+                self._metrics.store_failures.inc()
+                continue
+            for (run_id, token), result in zip(held, results, strict=True):
+                production = self._productions.get(run_id)
+                if production is None or production.token != token:
+                    continue
+                if result.cancelled:
+                    production.stop("cancelled")
+                elif not result.held and not production.log.ended:
+                    production.stop("lost")
+
+    async def _watch_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(WATCH_S)
+            now = loop.time()
+            since = self._committer.unanswered_since
+            store_lost = since is not None and now - since > self._config.store_patience_s
+            for production in tuple(self._productions.values()):
+                if store_lost:
+                    production.stop("store_unavailable")
+                elif production.overdue(now):
+                    production.stop("too_late")
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.sweep_s)
+            try:
+                await self._sweep()
+                await self._heal()
+            except StoreUnavailable:
+                self._abandoned.clear()  # an outage starts the count again
+
+    async def _sweep(self) -> None:
+        """Take what two answered sweeps in a row showed to be nobody's."""
+        stale = [s for s in await self._store.stale(SWEEP_MAX) if not self._is_here(s)]
+        for one in stale:
+            if self._abandoned.get(one.run_id) == one.token:
+                self.wake(one.run_id, one.token)
+        self._abandoned = {one.run_id: one.token for one in stale}
+
+    def _is_here(self, one: Stale) -> bool:
+        return one.run_id in self._productions or one.run_id in self._starting
+
+    async def _heal(self) -> None:
+        """Compare ended runs with the store for a while, and write again what it lost."""
+        now = asyncio.get_running_loop().time()
+        for run_id, production in tuple(self._healing.items()):
+            if production.settled_at is not None and now - production.settled_at > self._config.heal_s:
+                del self._healing[run_id]
+                self._hub.set_producing(run_id, False)
+        if not self._healing:
+            return
+        productions = list(self._healing.values())
+        tops = await self._store.tops([production.run.id for production in productions])
+        for production, top in zip(productions, tops, strict=True):
+            if top is None:
+                self._healing.pop(production.run.id, None)
+            elif production.log.heal(top.position):
+                self._committer.add(production)
+
+
+# Failures to take a lease before the run is left to the sweep, a second or two later.
+TAKE_TRIES = 5
+# For the ends of the runs that a drain cut off to be written.
+DRAIN_ENDS_S = 2.0

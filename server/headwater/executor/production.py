@@ -1,0 +1,184 @@
+"""One run in production on this worker: from its lease to its stored end."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Literal
+
+from headwater.config import Config
+from headwater.core.events import End, Usage
+from headwater.core.lifecycle import end_cancelled, end_failed, end_finished, end_incomplete
+from headwater.core.producer import ProducerLog
+from headwater.core.run import Run
+from headwater.metrics import Metrics
+from headwater.providers.base import Finish, Provider, ProviderError, Step
+from headwater.providers.catalog import Model
+from headwater.store.base import Lease
+
+log = logging.getLogger("headwater.executor")
+
+Stop = Literal["cancelled", "lost", "too_late", "store_unavailable", "drained"]
+
+# Output of one run that may wait for the store: beyond, its upstream is no longer read.
+BACKLOG_BYTES = 1024 * 1024
+# Tool calls in one answer: a bound on what an upstream's `index` can make us keep.
+TOOL_CALLS_MAX = 128
+
+
+class Production:
+    """Turns a provider's stream into the run's log and an honest end.
+
+    `on_more` is called when there is something to append.
+    """
+
+    def __init__(self, lease: Lease, config: Config, metrics: Metrics, on_more: Callable[["Production"], None]) -> None:
+        self.run: Run = lease.run
+        self.token = lease.token
+        self.log = ProducerLog(lease.run.position, lease.tag, config.append_bytes)
+        self.deadline: float | None = None
+        """On the loop's clock: when the upstream is given up. None while it is not its turn."""
+        self.settled = asyncio.Event()
+        """The end is stored, or the run is another's."""
+        self.settled_at: float | None = None
+        self._config = config
+        self._metrics = metrics
+        self._on_more = on_more
+        self._loop = asyncio.get_running_loop()
+        self._started_at = self._loop.time()
+        self._finish: Finish | None = None
+        self._stop: Stop | None = None
+        self._generating: asyncio.Task[None] | None = None
+        self._room = asyncio.Event()
+        self._first_timeout = config.first_token_timeout_s
+        self._idle_timeout = config.idle_timeout_s
+
+    def __repr__(self) -> str:
+        return f"<Production {self.run.id} token={self.token} stop={self._stop} {self.log!r}>"
+
+    async def generate(self, model: Model) -> End:
+        """Ask the model, append what comes, and say how it ended. Does not append the end."""
+        self._first_timeout = model.first_token_timeout_s or self._first_timeout
+        self._idle_timeout = model.idle_timeout_s or self._idle_timeout
+        self._generating = asyncio.current_task()
+        try:
+            if self._stop is None:
+                await self._read(model.provider)
+            return self._end()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._stop is None or task is None:
+                raise
+            task.uncancel()
+            return self._end_stopped(self._stop)
+        except ProviderError as error:
+            return self._end_broken(error)
+        except Exception:
+            log.exception("run %s: the provider of %s failed", self.run.id, self.run.model)
+            return end_failed("internal_error", "The provider failed; the server's log says how.", self._usage())
+        finally:
+            self._generating = None
+            self.deadline = None
+
+    async def _read(self, provider: Provider) -> None:
+        self.deadline = self._loop.time() + self._first_timeout
+        async with aclosing(provider.generate(self.run.request)) as stream:
+            async for steps in stream:
+                self._take(steps)
+                if self._finish is not None:
+                    return
+                if self.log.waiting_bytes > BACKLOG_BYTES:
+                    await self._wait_for_room()
+                self.deadline = self._loop.time() + self._idle_timeout
+
+    def _take(self, steps: list[Step]) -> None:
+        first = self.log.deltas == 0
+        for step in steps:
+            if isinstance(step, Finish):
+                self._finish = step
+            else:
+                self.log.add(step)
+        if self.log.output_bytes > self._config.max_output_bytes:
+            raise ProviderError(
+                "length", f"The output passed the limit of {self._config.max_output_bytes} bytes for one run."
+            )
+        if self.log.deltas:
+            if first:
+                self._metrics.first_token_s.labels(self.run.model).observe(self._loop.time() - self._started_at)
+            self._on_more(self)
+
+    async def _wait_for_room(self) -> None:
+        """Let the store catch up; the upstream is not at fault meanwhile."""
+        self.deadline = None
+        while self.log.waiting_bytes > BACKLOG_BYTES and not self.log.lost:
+            self._room.clear()
+            await self._room.wait()
+
+    def _usage(self) -> Usage | None:
+        """What was delivered, counted in deltas, where the provider counted nothing."""
+        if self._finish is not None and self._finish.usage is not None:
+            return self._finish.usage
+        return Usage(output_tokens=self.log.deltas, estimated=True) if self.log.deltas else None
+
+    def _end(self) -> End:
+        if self._stop is not None:
+            return self._end_stopped(self._stop)
+        if self._finish is None:
+            return end_incomplete("upstream_cut", "The stream ended before its protocol said so.", self._usage())
+        return end_finished(self._finish.reason, self._usage())
+
+    def _end_broken(self, error: ProviderError) -> End:
+        usage = error.usage or self._usage()
+        match error.reason:
+            case "upstream_error" | "upstream_unreachable" | "first_token_timeout":
+                return end_failed(error.reason, error.detail, usage)
+            case "bad_upstream_data" | "internal_error":
+                return end_failed(error.reason, error.detail, usage)
+            case reason:
+                return end_incomplete(reason, error.detail, usage)
+
+    def _end_stopped(self, stop: Stop) -> End:
+        match stop:
+            case "cancelled" | "lost":
+                return end_cancelled(self._usage())
+            case "drained":
+                return end_incomplete(
+                    "drained", "The server was shut down before the answer was finished.", self._usage()
+                )
+            case "store_unavailable":
+                detail = f"The store did not answer for {self._config.store_patience_s:g} s."
+                return end_incomplete("producer_lost", detail, self._usage())
+            case "too_late" if self.log.deltas == 0:
+                detail = f"The upstream sent nothing for {self._first_timeout:g} s."
+                return end_failed("first_token_timeout", detail)
+            case "too_late":
+                detail = f"The upstream sent nothing more for {self._idle_timeout:g} s."
+                return end_incomplete("idle_timeout", detail, self._usage())
+
+    # -- for the executor
+
+    def stop(self, why: Stop) -> None:
+        """Close the upstream at once. The first reason stands, but a cancel beats every other."""
+        if self._stop is None or why == "cancelled":
+            self._stop = why
+        if why == "cancelled":
+            self.log.drop_pending()
+        if self._generating is not None:
+            self._generating.cancel()
+            self._generating = None
+
+    def overdue(self, now: float) -> bool:
+        """Whether the upstream has been silent for too long."""
+        return self.deadline is not None and now > self.deadline
+
+    def answered(self) -> None:
+        """The store has answered for an append: look whether there is room, or nothing left to do."""
+        if self.log.waiting_bytes <= BACKLOG_BYTES or self.log.lost:
+            self._room.set()
+        if self.log.lost:
+            self.stop("lost")
+        elif self.log.cancelled:
+            self.stop("cancelled")
+        if (self.log.ended or self.log.lost) and not self.settled.is_set():
+            self.settled_at = self._loop.time()
+            self.settled.set()

@@ -1,0 +1,1 @@
+"""Outward forms of a log: pure encoders from events to bytes, one file each."""

@@ -1,0 +1,62 @@
+"""What every format answers to."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from enum import Enum
+from typing import ClassVar, NamedTuple
+
+from msgspec import Struct
+
+from headwater.core.content import Part
+from headwater.core.events import Span, Status
+from headwater.core.position import Position
+
+
+class After(Enum):
+    """What happens to the connection once a frame is written."""
+
+    GO_ON = "go on"
+    CLOSE = "close"  # the body is complete
+    BREAK = "break"  # the body is cut off, so that nobody takes it for complete
+
+
+class Frame(NamedTuple):
+    """Bytes to write, and what comes after them."""
+
+    data: bytes
+    after: After = After.GO_ON
+
+
+class Head(Struct, frozen=True):
+    """What does not change about a run: what formats repeat in their frames."""
+
+    id: str
+    model: str
+    created_at: float
+
+
+class Format(ABC):
+    """One outward form of one run's log. Its frames are shared by all who follow it in this form."""
+
+    media_type: ClassVar[str]
+    keep_alive: ClassVar[bytes]
+    """Written to a silent connection; means nothing to a reader."""
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+
+    @abstractmethod
+    def opening(self, retry_ms: int) -> bytes:
+        """The first bytes of every connection."""
+
+    @abstractmethod
+    def run(self, status: Status) -> bytes:
+        """The run and its status: first on each connection, and when it goes from queued to in_progress."""
+
+    @abstractmethod
+    def snapshot(self, position: Position, parts: Sequence[Part], *, replaces: bool) -> Frame:
+        """All content up to a position. `replaces`: the reader holds something that is to be forgotten."""
+
+    @abstractmethod
+    def spans(self, spans: Sequence[Span]) -> Frame:
+        """Merged events, in order."""

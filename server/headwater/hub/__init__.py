@@ -1,0 +1,6 @@
+"""One worker's live logs and the cursors that follow them."""
+
+from headwater.hub.cursor import Cursor
+from headwater.hub.hub import Hub
+
+__all__ = ["Cursor", "Hub"]

@@ -1,0 +1,176 @@
+"""One subscriber: a position in a live log, and the next bytes to write."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from headwater.core.events import Entry, Status, merge
+from headwater.core.position import START, Position
+from headwater.core.window import Miss
+from headwater.formats.base import After, Format, Frame
+from headwater.hub.live import LiveLog
+from headwater.store.base import Store
+
+
+class Cursor:
+    """Follows a log in one form, from a position, or from a snapshot where that is None.
+
+    `next` gives frame after frame. Whoever writes them tells `writing` and `written`, so that
+    the hub can see a reader whose socket takes nothing.
+    """
+
+    def __init__(
+        self,
+        log: LiveLog,
+        form: type[Format],
+        position: Position | None,
+        *,
+        store: Store,
+        read_bytes: int,
+        now: Callable[[], float],
+        on_close: Callable[["Cursor"], None],
+    ) -> None:
+        self.log = log
+        self.form = form
+        self.format = log.format(form)
+        self.position = position
+        self.gone_because: str | None = None
+        """Why the hub let this reader go."""
+        self.aborted = asyncio.Event()
+        """Set when it was let go while its socket took nothing: there is no point in waiting for it."""
+        self.writing_since: float | None = None
+        self.written_at = now()
+        self.writes = 0
+        self.waits_for_store = False
+        """What this reader needs is in nobody's news: it must ask again."""
+        self._store = store
+        self._read_bytes = read_bytes
+        self._now = now
+        self._on_close = on_close
+        self._epoch = log.epoch
+        self._verified = position is None or position == START
+        self._replaces = False
+        self._announced: Status | None = None
+        self._keep_alive = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Cursor {self.log.head.id} {self.form.__name__} at {self.position}>"
+
+    # -- for the hub
+
+    def wake(self) -> None:
+        """There is something new."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def keep_alive(self) -> None:
+        """Write something harmless: the connection has been silent for long."""
+        self._keep_alive = True
+        self.wake()
+
+    def let_go(self, because: str) -> None:
+        """End this reader's connection; it may come back with its position."""
+        self.gone_because = because
+        if self.writing_since is not None:
+            self.aborted.set()
+        self.wake()
+
+    # -- for the connection
+
+    def writing(self) -> None:
+        """A frame is being written from now on."""
+        self.writing_since = self._now()
+
+    def written(self) -> None:
+        """The frame has been taken by the socket."""
+        self.writing_since = None
+        self.written_at = self._now()
+        self.writes += 1
+
+    def close(self) -> None:
+        """The connection is over."""
+        self._on_close(self)
+
+    async def next(self) -> Frame | None:
+        """The next bytes to write, or None once the reader was let go.
+
+        Raises StoreUnavailable where only the store can tell how it goes on.
+        """
+        while self.gone_because is None:
+            frame = self._news_of_status() or await self._read()
+            if frame is not None:
+                if frame.data or frame.after is not After.GO_ON:
+                    return frame
+            elif self._keep_alive:
+                self._keep_alive = False
+                return Frame(self.format.keep_alive)
+            else:
+                await self._wait()
+        return None
+
+    def _news_of_status(self) -> Frame | None:
+        status = self.log.status
+        if self._announced is None or (self._announced == "queued" and status == "in_progress"):
+            self._announced = status
+            return Frame(self.format.run(status))
+        return None
+
+    async def _read(self) -> Frame | None:
+        """What lies after the position, from the window or the store; None if there is nothing yet."""
+        if self.log.gone:
+            self.let_go("gone")
+            return None
+        if self._epoch != self.log.epoch:
+            self._epoch = self.log.epoch
+            self._verified = False
+        if self.position is None:
+            return await self._read_snapshot()
+        got = self.log.window.read(self.position, self.form, self._encode)
+        if got is Miss.NOTHING_NEW:
+            return None
+        if got is Miss.ELSEWHERE:
+            return await self._read_store(self.position)
+        assert not isinstance(got, Miss)
+        self.position, frame = got
+        self._verified = True
+        return frame
+
+    async def _read_snapshot(self) -> Frame | None:
+        self.position, frame = await self.log.snapshot(self.form, replaces=self._replaces)
+        self._replaces = False
+        self._verified = True
+        return frame or Frame(b"")
+
+    async def _read_store(self, position: Position) -> Frame | None:
+        self.waits_for_store = False
+        if self._verified and position.seq >= self.log.window.top.seq:
+            return None  # a read from the store was ahead of the news
+        read = await self._store.read(self.log.head.id, position, self._read_bytes)
+        if read is None:
+            self.let_go("gone")
+            return None
+        if not read.joined:
+            if self._verified and read.top.position.seq < self.log.window.top.seq:
+                self.waits_for_store = True  # it lost writes that their producer may yet heal
+                return None
+            self.position = None
+            self._replaces = True
+            return Frame(b"")
+        self._verified = True
+        if read.top.position.seq > self.log.window.top.seq:
+            self.log.refill()
+        if not read.entries:
+            self.waits_for_store = True
+            return None
+        self.position = read.entries[-1].position
+        return self._encode(read.entries)
+
+    def _encode(self, entries: Sequence[Entry]) -> Frame:
+        return self.format.spans(merge(entries))
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None

@@ -1,0 +1,205 @@
+"""The live logs of one worker: opened by their first reader, closed after their last."""
+
+import asyncio
+
+from headwater.broadcaster.base import Broadcaster, News
+from headwater.config import Config
+from headwater.core.position import Position
+from headwater.core.run import Run
+from headwater.errors import StoreUnavailable, TooMany, UnknownRun
+from headwater.formats.base import Format, Head
+from headwater.hub.cursor import Cursor
+from headwater.hub.live import LiveLog
+from headwater.metrics import Metrics
+from headwater.store.base import Store
+
+# How long a log without readers stays: a page that reloads is back within this.
+LINGER_S = 5.0
+TICK_S = 1.0
+
+
+class Hub:
+    """Receives the news of logs and gives cursors on them."""
+
+    def __init__(self, store: Store, broadcaster: Broadcaster, config: Config, metrics: Metrics) -> None:
+        self.logs: dict[str, LiveLog] = {}
+        self._producing: set[str] = set()
+        self._store = store
+        self._broadcaster = broadcaster
+        self._config = config
+        self._metrics = metrics
+        self._subscribers = 0
+        self._writes_per_s = 0.0
+        self._compared_at = 0.0
+        broadcaster.attach(self)
+
+    def __repr__(self) -> str:
+        return f"<Hub logs={len(self.logs)} subscribers={self._subscribers} writes/s={self._writes_per_s:.0f}>"
+
+    # -- news
+
+    def publish(self, log_id: str, news: News) -> None:
+        """What this worker wrote, once the store has it: to readers here and to other workers."""
+        self.on_news(log_id, news)
+        self._broadcaster.publish(log_id, news)
+
+    def on_news(self, log_id: str, news: News) -> None:
+        """The broadcaster's news."""
+        log = self.logs.get(log_id)
+        if log is not None:
+            log.on_news(news)
+
+    def on_reconnected(self, log_id: str) -> None:
+        """The broadcaster was deaf for a while."""
+        log = self.logs.get(log_id)
+        if log is not None:
+            log.refill()
+
+    def set_producing(self, run_id: str, here: bool) -> None:
+        """Say whether this worker produces the log: then its own word is newer than the store's."""
+        (self._producing.add if here else self._producing.discard)(run_id)
+        log = self.logs.get(run_id)
+        if log is not None:
+            log.produced_here = here
+
+    # -- readers
+
+    async def follow(self, run: Run, form: type[Format], position: Position | None) -> Cursor:
+        """A cursor on the run's log from `position`, or from a snapshot if that is None; close it.
+
+        Raises TooMany, StoreUnavailable, UnknownRun.
+        """
+        if self._subscribers >= self._config.max_subscribers:
+            raise TooMany(
+                "This worker has as many connections as it takes. Try again in a moment.",
+                limit=self._config.max_subscribers,
+                retry_after=1,
+            )
+        self._subscribers += 1
+        log = self._acquire(run)
+        try:
+            await log.open()
+        except BaseException:
+            self._subscribers -= 1
+            self._release(log)
+            raise
+        cursor = Cursor(
+            log,
+            form,
+            position,
+            store=self._store,
+            read_bytes=self._config.read_bytes,
+            now=asyncio.get_running_loop().time,
+            on_close=self._close,
+        )
+        log.followers.add(cursor)
+        self._metrics.subscribers.set(self._subscribers)
+        return cursor
+
+    def _close(self, cursor: Cursor) -> None:
+        if cursor in cursor.log.followers:
+            cursor.log.followers.discard(cursor)
+            self._subscribers -= 1
+            self._metrics.subscribers.set(self._subscribers)
+            self._release(cursor.log)
+
+    async def wait_for_end(self, run: Run, within_s: float) -> bool:
+        """Whether the run ended within so many seconds."""
+        log = self._acquire(run)
+        try:
+            async with asyncio.timeout(within_s):
+                await log.open()
+                await log.ended.wait()
+            return True
+        except (TimeoutError, StoreUnavailable, UnknownRun):
+            return False
+        finally:
+            self._release(log)
+
+    def _acquire(self, run: Run) -> LiveLog:
+        log = self.logs.get(run.id)
+        if log is None or log.gone:
+            head = Head(run.id, run.model, run.created_at)
+            log = LiveLog(head, self._store, self._broadcaster, self._config, self._metrics, lambda: self._writes_per_s)
+            log.produced_here = run.id in self._producing
+            self.logs[run.id] = log
+        log.users += 1
+        return log
+
+    def _release(self, log: LiveLog) -> None:
+        log.users -= 1
+        if log.users == 0:
+            log.idle_since = asyncio.get_running_loop().time()
+
+    # -- looking after them
+
+    async def look_after(self) -> None:
+        """Once a second, for ever: keep silent connections alive, let go of stuck ones, compare tops."""
+        loop = asyncio.get_running_loop()
+        last = loop.time()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = loop.time()
+            writes = 0
+            for log in tuple(self.logs.values()):
+                log.measure(now - last)
+                for cursor in tuple(log.followers):
+                    writes += cursor.writes
+                    self._look_after(cursor, now)
+            self._writes_per_s = writes / (now - last)
+            last = now
+            await self._close_idle(now)
+            if now - self._compared_at >= self._config.check_s:
+                self._compared_at = now
+                await self._compare()
+
+    def _look_after(self, cursor: Cursor, now: float) -> None:
+        cursor.writes = 0
+        if cursor.writing_since is not None:
+            if now - cursor.writing_since > self._config.slow_reader_s:
+                self._metrics.subscribers_let_go.labels("slow").inc()
+                cursor.let_go("slow")
+        elif now - cursor.written_at >= self._config.keep_alive_s:
+            cursor.keep_alive()
+        elif cursor.waits_for_store:
+            cursor.wake()
+
+    async def _close_idle(self, now: float) -> None:
+        idle = [
+            log
+            for log in self.logs.values()
+            if log.users == 0 and log.idle_since is not None and now - log.idle_since >= LINGER_S
+        ]
+        for log in idle:
+            del self.logs[log.head.id]
+            await log.close()
+
+    async def _compare(self) -> None:
+        logs = [log for log in self.logs.values() if log.users and not log.produced_here]
+        if not logs:
+            return
+        try:
+            tops = await self._store.tops([log.head.id for log in logs])
+        except StoreUnavailable:
+            return  # nothing is known; the next look tells
+        for log, top in zip(logs, tops, strict=True):
+            log.compare(top)
+
+    async def let_everyone_go(self, spread_s: float) -> None:
+        """End all connections, spread over so many seconds, so that they do not come back at once."""
+        cursors = [cursor for log in self.logs.values() for cursor in log.followers]
+        for index, cursor in enumerate(cursors):
+            cursor.let_go("draining")
+            self._metrics.subscribers_let_go.labels("draining").inc()
+            if index % LET_GO_TOGETHER == LET_GO_TOGETHER - 1:
+                await asyncio.sleep(spread_s * LET_GO_TOGETHER / len(cursors))
+
+    async def close(self) -> None:
+        """Close every log."""
+        logs, self.logs = list(self.logs.values()), {}
+        for log in logs:
+            await log.close()
+
+
+# Connections closed in one step of a drain: their reconnects arrive elsewhere together.
+LET_GO_TOGETHER = 20

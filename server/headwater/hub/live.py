@@ -1,0 +1,317 @@
+"""One live log: its window, kept up to date from news and, where news falls short, the store."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from headwater.broadcaster.base import Broadcaster, News
+from headwater.config import Config
+from headwater.core.events import Attempt, End, Entry, Status, delta_bytes
+from headwater.core.flush import flush_window
+from headwater.core.lifecycle import ENDED
+from headwater.core.position import START, Position
+from headwater.core.window import Fit, Window
+from headwater.entropy import full_jitter
+from headwater.errors import StoreUnavailable, UnknownRun
+from headwater.formats.base import Format, Frame, Head
+from headwater.metrics import Metrics
+from headwater.store.base import Contents, Store, Top
+
+if TYPE_CHECKING:
+    from headwater.hub.cursor import Cursor
+
+
+class LiveLog:
+    """A log that somebody follows here.
+
+    Joining in this order loses nothing: subscribe, await the confirmation, look at the store,
+    merge what was held meanwhile by position.
+    """
+
+    def __init__(
+        self,
+        head: Head,
+        store: Store,
+        broadcaster: Broadcaster,
+        config: Config,
+        metrics: Metrics,
+        writes_per_s: Callable[[], float],
+    ) -> None:
+        self.head = head
+        self.status: Status = "queued"
+        self.gone = False
+        self.users = 0
+        self.idle_since: float | None = None
+        self.produced_here = False
+        self.followers: set[Cursor] = set()
+        self.ended = asyncio.Event()
+        self.window = Window(START, config.window_bytes)
+        self.epoch = 0
+        """Grows when history was rewritten: positions from before must be looked up again."""
+        self._store = store
+        self._broadcaster = broadcaster
+        self._config = config
+        self._metrics = metrics
+        self._writes_per_s = writes_per_s
+        self._loop = asyncio.get_running_loop()
+        self._formats: dict[type[Format], Format] = {}
+        self._opened = False
+        self._opening: asyncio.Task[None] | None = None
+        self._refilling: asyncio.Task[None] | None = None
+        self._held: list[Entry] = []
+        self._held_bytes = 0
+        self._holding = True
+        self._overrun = False
+        self._doubt: Position | None = None
+        self._flushed_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._events = 0
+        self._events_per_s = 0.0
+        self._contents: Contents | None = None
+        self._reading: asyncio.Task[Contents] | None = None
+        self._snapshots: dict[tuple[type[Format], bool], Frame] = {}
+
+    def __repr__(self) -> str:
+        return f"<LiveLog {self.head.id} {self.status} {self.window!r} users={self.users} epoch={self.epoch}>"
+
+    def format(self, form: type[Format]) -> Format:
+        """The log's encoder for this form, shared by all its readers."""
+        encoder = self._formats.get(form)
+        if encoder is None:
+            encoder = self._formats[form] = form(self.head)
+        return encoder
+
+    # -- opening and closing
+
+    async def open(self) -> None:
+        """Return once the window stands on the log. Raises StoreUnavailable or UnknownRun."""
+        if self._opened:
+            return
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+        await asyncio.shield(self._opening)
+
+    async def _open(self) -> None:
+        try:
+            await self._broadcaster.subscribe(self.head.id)
+            (top,) = await self._store.tops([self.head.id])
+            if top is None:
+                raise UnknownRun(f"There is no run {self.head.id}.")
+            self._opened = True
+            self._stand_on(top)
+        finally:
+            self._opening = None
+
+    async def close(self) -> None:
+        """Let go of the news and of whatever is under way."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in (self._opening, self._refilling, self._reading):
+            if task is not None:
+                task.cancel()
+        await self._broadcaster.unsubscribe(self.head.id)
+
+    # -- news
+
+    def on_news(self, news: News) -> None:
+        """Take what the producer or the broadcaster says."""
+        if not isinstance(news, Entry):
+            self._set_status(news)
+            self._wake()
+        elif self._holding:
+            self._hold(news)
+        else:
+            match self.window.fit(news):
+                case Fit.NEXT:
+                    self._add(news)
+                case Fit.APART:
+                    self._hold(news)
+                    self.refill()
+                case Fit.KNOWN:
+                    pass
+
+    def _hold(self, entry: Entry) -> None:
+        self._held_bytes += _weight(entry)
+        if self._held_bytes > self._config.window_bytes:
+            self._held.clear()
+            self._held_bytes = 0
+            self._overrun = True
+        else:
+            self._held.append(entry)
+
+    def _add(self, entry: Entry) -> None:
+        self.window.add(entry, _weight(entry))
+        self._events += len(entry.events)
+        last = entry.events[-1]
+        if isinstance(last, End):
+            self._set_status(last.status)
+        self._schedule_flush(urgent=isinstance(last, End | Attempt))
+
+    def _set_status(self, status: Status) -> None:
+        if self.status not in ENDED:
+            self.status = status
+        if self.status in ENDED:
+            self.ended.set()
+
+    # -- flushing
+
+    def _schedule_flush(self, *, urgent: bool) -> None:
+        now = self._loop.time()
+        due = self._flushed_at + flush_window(
+            subscribers=len(self.followers),
+            events_per_s=self._events_per_s,
+            writes_per_s=self._writes_per_s(),
+            window_s=self._config.flush_ms / 1000,
+            busy_s=self._config.flush_busy_ms / 1000,
+        )
+        if urgent or due <= now:
+            self._flush()
+        elif self._timer is None:
+            self._timer = self._loop.call_at(due, self._flush)
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._flushed_at = self._loop.time()
+        self.window.flush()
+        self._wake()
+
+    def _wake(self) -> None:
+        for follower in self.followers:
+            follower.wake()
+
+    # -- the store
+
+    def refill(self) -> None:
+        """Read from the store what the window lacks; one such reading at a time."""
+        if self._refilling is None and not self.gone:
+            self._holding = True
+            self._refilling = asyncio.create_task(self._refill())
+
+    async def _refill(self) -> None:
+        self._metrics.refills.inc()
+        tries = 0
+        try:
+            while True:
+                try:
+                    read = await self._store.read(self.head.id, self.window.top, self._config.window_bytes)
+                except StoreUnavailable:
+                    tries += 1
+                    await asyncio.sleep(full_jitter(tries, base_s=0.1, cap_s=2.0))
+                    continue
+                if read is None:
+                    self.gone = True
+                    self._wake()
+                    return
+                reaches = read.entries[-1].position if read.entries else self.window.top
+                if not read.joined or reaches != read.top.position:
+                    if not read.joined:
+                        self.epoch += 1
+                    self._stand_on(read.top)
+                else:
+                    self._overrun = False
+                    for entry in read.entries:
+                        self._add(entry)
+                    self._set_status(read.top.status)
+                    self._resume()
+                if not self._holding:
+                    return
+        finally:
+            self._refilling = None
+
+    def _stand_on(self, top: Top) -> None:
+        """Begin a new window at the log's top; who is behind reads the store."""
+        self.window = Window(top.position, self._config.window_bytes)
+        self._forget_contents()
+        self._set_status(top.status)
+        self._overrun = False
+        self._resume()
+        self._wake()
+
+    def _resume(self) -> None:
+        """Take what was held, as far as it joins; go on holding if something is missing."""
+        held, self._held, self._held_bytes = self._held, [], 0
+        self._holding = self._overrun
+        for index, entry in enumerate(held):
+            match self.window.fit(entry):
+                case Fit.NEXT:
+                    self._add(entry)
+                case Fit.APART:
+                    self._holding = True
+                    self._held = held[index:]
+                    self._held_bytes = sum(_weight(left) for left in self._held)
+                    break
+                case Fit.KNOWN:
+                    pass
+        if self._holding and self._refilling is None:
+            self.refill()
+
+    def compare(self, top: Top | None) -> None:
+        """Look at what the store says of a quiet log: a publication may have been lost."""
+        if self._holding or self.produced_here:
+            return
+        if top is None:
+            self.gone = True
+            self._wake()
+            return
+        if top.status != self.status and top.status not in ENDED:
+            self._set_status(top.status)
+            self._wake()
+        if top.position == self.window.top:
+            self._doubt = None
+        elif top.position.seq > self.window.top.seq or self._doubt == top.position:
+            self._doubt = None
+            self.refill()
+        else:
+            # The store stands before us: it lost writes, and their producer may be healing it.
+            self._doubt = top.position
+
+    def measure(self, seconds: float) -> None:
+        """Note the log's rate since the last call, `seconds` ago."""
+        self._events_per_s = self._events / seconds
+        self._events = 0
+
+    # -- snapshots
+
+    async def snapshot(self, form: type[Format], *, replaces: bool) -> tuple[Position, Frame | None]:
+        """All content so far as one frame (None if there is none), and the position it reaches.
+
+        Those who join at the same time share one, as long as the window goes on from it.
+        """
+        contents = self._contents
+        if contents is None or contents.position.seq < self.window.start.seq:
+            contents = await self._read_contents()
+        if not contents.parts and not replaces:
+            return contents.position, None
+        frame = self._snapshots.get((form, replaces))
+        if frame is None or contents is not self._contents:
+            frame = self.format(form).snapshot(contents.position, contents.parts, replaces=replaces)
+            if contents is self._contents:
+                self._snapshots[form, replaces] = frame
+        return contents.position, frame
+
+    async def _read_contents(self) -> Contents:
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._fetch_contents())
+        return await asyncio.shield(self._reading)
+
+    async def _fetch_contents(self) -> Contents:
+        try:
+            self._metrics.snapshots.inc()
+            contents = await self._store.contents(self.head.id)
+            if contents is None:
+                raise UnknownRun(f"There is no run {self.head.id}.")
+            self._forget_contents()
+            self._contents = contents
+            return contents
+        finally:
+            self._reading = None
+
+    def _forget_contents(self) -> None:
+        self._contents = None
+        self._snapshots.clear()
+
+
+def _weight(entry: Entry) -> int:
+    return sum(delta_bytes(event) for event in entry.events)

@@ -1,0 +1,58 @@
+"""The provider's contract.
+
+A provider is asked once per attempt. It yields deltas as they come and, if its protocol said so,
+one `Finish` last. Ending without one is a cut. It raises `ProviderError` where it knows better.
+Closing the generator closes the upstream at once.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
+
+from msgspec import Struct
+
+from headwater.core.events import Delta, FinishReason, Usage
+from headwater.core.lifecycle import Failed, Incomplete
+from headwater.core.run import RunRequest
+
+
+class Finish(Struct, frozen=True):
+    """The protocol's own word that the answer is finished, and why."""
+
+    reason: FinishReason
+    usage: Usage | None = None
+
+
+class ProviderError(Exception):
+    """The stream went wrong. `reason` is what the end will say; `detail` one sentence without secrets.
+
+    `usage` is what the provider had counted until then.
+    """
+
+    def __init__(self, reason: Failed | Incomplete, detail: str, usage: Usage | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.usage = usage
+
+
+Step = Delta | Finish
+
+
+class Provider(ABC):
+    """One way to answer requests."""
+
+    @abstractmethod
+    def generate(self, request: RunRequest) -> AsyncGenerator[list[Step], None]:
+        """The answer to `request`, in lists of what came together: a list per chunk read, never empty.
+
+        The caller closes it. The time to the first list and between lists is the caller's to bound,
+        so keep-alives of the upstream must not be yielded.
+        """
+
+    def check(self, request: RunRequest) -> None:
+        """Refuse, before a run is made of it, a request that can never be answered. Raises `errors.Invalid`."""
+        return
+
+    async def close(self) -> None:
+        """Let go of what the provider holds for all requests."""
+        return

@@ -1,0 +1,52 @@
+"""A run's request as the body of `POST …/chat/completions`."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from headwater.core.run import RunRequest
+
+TokenLimitField = Literal["max_tokens", "max_completion_tokens"]
+
+_SAME_NAME = ("temperature", "top_p", "stop", "seed", "tools", "tool_choice", "response_format")
+
+# The operator chose the model, and answers are streamed: a request changes neither.
+_FIXED = frozenset({"model", "stream", "stream_options"})
+
+_encode = msgspec.json.Encoder().encode
+
+
+def request_body(
+    request: RunRequest,
+    *,
+    model: str,
+    token_limit_field: TokenLimitField = "max_tokens",
+    include_usage: bool = True,
+) -> bytes:
+    """The JSON body. `extra` wins over every field but `model` and `stream`; its `stream_options` are added to ours."""
+    messages: list[Any] = []
+    if request.instructions is not None:
+        messages.append({"role": "system", "content": request.instructions})
+    if isinstance(request.input, str):
+        messages.append({"role": "user", "content": request.input})
+    else:
+        messages.extend(request.input)
+    body: dict[str, Any] = {"model": model, "messages": messages, "stream": True}
+    if request.max_output_tokens is not None:
+        body[token_limit_field] = request.max_output_tokens
+    for name in _SAME_NAME:
+        value = getattr(request, name)
+        if value is not None:
+            body[name] = value
+    extra = request.extra or {}
+    body |= {name: value for name, value in extra.items() if name not in _FIXED}
+    if options := _stream_options(extra.get("stream_options"), include_usage):
+        body["stream_options"] = options
+    return _encode(body)
+
+
+def _stream_options(extra: object, include_usage: bool) -> dict[str, Any]:
+    options = dict(extra) if isinstance(extra, dict) else {}
+    if include_usage:
+        options["include_usage"] = True
+    return options

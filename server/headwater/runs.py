@@ -1,0 +1,134 @@
+"""The use cases of runs. HTTP and every format call these."""
+
+import hashlib
+
+import msgspec
+from msgspec import Struct
+
+from headwater.config import Config
+from headwater.core.events import Status
+from headwater.core.lifecycle import ENDED
+from headwater.core.position import Position
+from headwater.core.run import Principal, Run, RunRequest
+from headwater.entropy import new_run_id, new_tag
+from headwater.errors import Draining, TooMany, UnknownRun
+from headwater.executor import Executor
+from headwater.formats.base import Format
+from headwater.hub import Cursor, Hub
+from headwater.providers.catalog import Catalog
+from headwater.store.base import Contents, Created, IdempotencyKey, Page, Store
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Answer(Struct, frozen=True):
+    """A run and all of its output so far."""
+
+    run: Run
+    contents: Contents
+
+
+class Runs:
+    """Start, look at, follow, cancel and delete runs, each as a principal who may."""
+
+    def __init__(self, store: Store, hub: Hub, executor: Executor, catalog: Catalog, config: Config) -> None:
+        self._store = store
+        self._hub = hub
+        self._executor = executor
+        self._catalog = catalog
+        self._config = config
+
+    async def start(self, principal: Principal, request: RunRequest, key: str | None) -> Created:
+        """Write a queued run; the caller wakes the executor. The same `key` gives the same run.
+
+        Raises UnknownModel, Invalid, IdempotencyConflict, TooMany, Draining, StoreUnavailable.
+        """
+        if self._executor.draining:
+            raise Draining("This worker is shutting down. Send the request again.", retry_after=1)
+        model = self._catalog.get(request.model)
+        model.provider.check(request)
+        if self._executor.is_full:
+            raise TooMany(
+                "As many runs are waiting here as may wait. Try again in a moment.",
+                limit=self._config.max_queued,
+                retry_after=1,
+            )
+        stored = msgspec.structs.replace(request, stream=False)
+        run = Run(
+            id=new_run_id(),
+            owner=principal.owner,
+            model=model.name,
+            request=stored,
+            conversation=request.conversation,
+            created_at=0.0,
+        )
+        reservation = None
+        if key is not None:
+            body_hash = hashlib.sha256(_encode(stored)).hexdigest()
+            reservation = IdempotencyKey(principal.owner, key, body_hash, self._config.idempotency_ttl_s)
+        return await self._store.create(run, reservation)
+
+    async def find(self, principal: Principal, run_id: str) -> Run:
+        """The run, if this principal may see it. Raises UnknownRun, StoreUnavailable."""
+        run = await self._store.get(run_id)
+        if run is None or not principal.may_see(run.owner):
+            raise UnknownRun(f"There is no run {run_id}. It may have been deleted, or have expired.")
+        return run
+
+    async def read(self, principal: Principal, run_id: str) -> Answer:
+        """The run and its output, as one read of the log saw it."""
+        while True:
+            run = await self.find(principal, run_id)
+            contents = await self._store.contents(run_id)
+            # Two reads: where the run went on between them, what they say must be made to agree.
+            if contents is not None and contents.top.status == run.status:
+                return Answer(run, contents)
+
+    async def list(
+        self,
+        principal: Principal,
+        *,
+        conversation: str | None,
+        status: Status | None,
+        before: str | None,
+        limit: int,
+    ) -> Page:
+        """The principal's runs, newest first. Raises UnknownRun for `before`."""
+        return await self._store.list_runs(
+            principal.owner, conversation=conversation, status=status, before=before, limit=limit
+        )
+
+    async def follow(
+        self, principal: Principal, run_id: str, form: type[Format], position: Position | None
+    ) -> Cursor | None:
+        """A cursor on the run, or None where the run has ended and nothing lies after the position."""
+        run = await self.find(principal, run_id)
+        if run.status in ENDED and position == run.position:
+            return None
+        if self._executor.draining:
+            raise Draining("This worker is shutting down. Connect again.", retry_after=1)
+        return await self._hub.follow(run, form, position)
+
+    async def cancel(self, principal: Principal, run_id: str) -> Answer:
+        """Cancel, and wait a moment for the end that it causes. An ended run comes unchanged."""
+        run = await self.find(principal, run_id)
+        if run.status not in ENDED:
+            cancelled = await self._store.cancel(run_id, new_tag())
+            if cancelled is not None:
+                if cancelled.entry is not None:
+                    self._hub.publish(run_id, cancelled.entry)
+                else:
+                    self._executor.stop_cancelled(run_id)
+                    await self._hub.wait_for_end(cancelled.run, self._config.cancel_wait_s)
+        return await self.read(principal, run_id)
+
+    async def delete(self, principal: Principal, run_id: str) -> None:
+        """Remove an ended run with its log. Raises UnknownRun, RunNotEnded."""
+        await self.find(principal, run_id)
+        await self._store.delete(run_id)
+
+    async def check_ready(self) -> None:
+        """Raises Draining or StoreUnavailable where this worker should get no requests."""
+        if self._executor.draining:
+            raise Draining("This worker is shutting down.", retry_after=1)
+        await self._store.ping()

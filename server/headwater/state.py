@@ -1,0 +1,27 @@
+"""What the lifespan yields and every handler finds in `request.state`."""
+
+from typing import TypedDict
+
+from headwater.background import Background
+from headwater.config import Config
+from headwater.executor import Executor
+from headwater.http_client import HttpClient
+from headwater.hub import Hub
+from headwater.metrics import Metrics
+from headwater.providers.catalog import Catalog
+from headwater.runs import Runs
+from headwater.store.base import Store
+
+
+class AppState(TypedDict):
+    """The parts of one worker, by name; a host that mounts Headwater merges them into its own state."""
+
+    config: Config
+    http: HttpClient
+    store: Store
+    hub: Hub
+    catalog: Catalog
+    executor: Executor
+    metrics: Metrics
+    runs: Runs
+    background: Background

@@ -1,0 +1,1 @@
+"""Where logs live. `base.py` is the contract; each other file is one engine."""

@@ -1,0 +1,107 @@
+"""Who may produce a run, and the cancel that overrules them. One transaction each.
+
+Every function takes the writing connection and the time by the store's clock.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from headwater.core.events import Entry, encode_events
+from headwater.core.lifecycle import ENDED, end_cancelled
+from headwater.core.position import START, Position
+from headwater.core.run import Run
+from headwater.store.base import Cancelled, Lease, RenewResult
+from headwater.store.sqlite import reads
+from headwater.store.sqlite.reads import LIVING
+from headwater.store.sqlite.transactions import transaction
+from headwater.store.sqlite.writes import END_RUN, INSERT_ENTRY
+
+
+def take(
+    db: sqlite3.Connection, now: float, run_id: str, seen: int, tag: int, holder: str, lease_s: float
+) -> Lease | None:
+    """Take the lease if the newest token is still `seen` and nobody holds it, or if `tag` has it already."""
+    with transaction(db):
+        row = db.execute(
+            "SELECT n, token, lease_tag, lease_until FROM runs WHERE id = ? AND ended_at IS NULL", (run_id,)
+        ).fetchone()
+        if row is None:
+            return None
+        run, token, owner_tag, until = row
+        ours = token == seen + 1 and owner_tag == tag
+        if not ours and (token != seen or until > now):
+            return None
+        db.execute(
+            "UPDATE runs SET token = ?, lease_tag = ?, lease_until = ?, holder = ?, status = 'in_progress', "
+            "started_at = ifnull(started_at, ?) WHERE n = ?",
+            (seen + 1, tag, now + lease_s, holder, now, run),
+        )
+        return Lease(_stored(db, now, run_id), seen + 1, tag)
+
+
+def renew(db: sqlite3.Connection, now: float, held: Sequence[tuple[str, int]], lease_s: float) -> list[RenewResult]:
+    """Extend each lease that nobody else has taken."""
+    results: list[RenewResult] = []
+    with transaction(db):
+        for run_id, token in held:
+            row = db.execute(
+                "SELECT n, cancelled FROM runs WHERE id = ? AND token = ? AND token > 0 AND ended_at IS NULL",
+                (run_id, token),
+            ).fetchone()
+            if row is None:
+                results.append(RenewResult(False))
+            else:
+                db.execute("UPDATE runs SET lease_until = ? WHERE n = ?", (now + lease_s, row[0]))
+                results.append(RenewResult(True, bool(row[1])))
+    return results
+
+
+def release(db: sqlite3.Connection, now: float, run_id: str, token: int) -> None:
+    """Let another take the run at once."""
+    with transaction(db):
+        db.execute("UPDATE runs SET lease_until = 0 WHERE id = ? AND token = ?", (run_id, token))
+
+
+def cancel(db: sqlite3.Connection, now: float, run_id: str, tag: int, run_ttl_s: float) -> Cancelled | None:
+    """Tell the holder through the flag; where nobody holds the run, write its end."""
+    with transaction(db):
+        row = db.execute(f"SELECT n, status, lease_until FROM runs WHERE id = ? AND {LIVING}", (run_id, now)).fetchone()
+        if row is None:
+            return None
+        run, status, until = row
+        entry = None
+        if status in ENDED:
+            entry = _end_written_by(db, run, tag)
+        else:
+            db.execute("UPDATE runs SET cancelled = 1 WHERE n = ?", (run,))
+            if until <= now:
+                entry = _end_entry(_top_two(db, run)[0], tag)
+                db.execute(INSERT_ENTRY, (run, entry.seq, tag, encode_events(entry.events)))
+                db.execute(END_RUN, ("cancelled", now, now + run_ttl_s, run))
+        return Cancelled(_stored(db, now, run_id), entry)
+
+
+def _end_written_by(db: sqlite3.Connection, run: int, tag: int) -> Entry | None:
+    """The end that an earlier try of this cancel wrote, if it did."""
+    top, below = _top_two(db, run)
+    return _end_entry(below, tag) if top.tag == tag else None
+
+
+def _end_entry(after: Position, tag: int) -> Entry:
+    return Entry(after, after.seq + 1, tag, (end_cancelled(),))
+
+
+def _top_two(db: sqlite3.Connection, run: int) -> tuple[Position, Position]:
+    """Where the log stands, and where it stood before its last entry."""
+    rows: list[Any] = db.execute(
+        "SELECT seq, tag FROM entries WHERE run = ? ORDER BY seq DESC LIMIT 2", (run,)
+    ).fetchall()
+    top, below = [*(Position(*row) for row in rows), START, START][:2]
+    return top, below
+
+
+def _stored(db: sqlite3.Connection, now: float, run_id: str) -> Run:
+    run = reads.get(db, now, run_id)
+    assert run is not None
+    return run

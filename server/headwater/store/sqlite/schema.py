@@ -1,0 +1,90 @@
+"""The tables, and whether a file that we are given has them."""
+
+import sqlite3
+from typing import Final
+
+from headwater.errors import ConfigError
+from headwater.store.sqlite.transactions import transaction
+
+VERSION: Final = 1
+_APPLICATION_ID: Final = 0x48445754  # "HDWT", in the file's header: this file is ours
+
+# The top of a log is its last entry and stands nowhere else, so an append writes one row and
+# no two rows can disagree. A request may be megabytes: apart from `runs`, whose rows change.
+# Entries lie in the order of writing, so that a commit of many runs touches few pages; the
+# index finds a run's own.
+_TABLES: Final = (
+    """CREATE TABLE runs (
+        n INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL,
+        model TEXT NOT NULL,
+        conversation TEXT,
+        status TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        started_at REAL,
+        ended_at REAL,
+        expires_at REAL,
+        cancelled INTEGER NOT NULL DEFAULT 0,
+        token INTEGER NOT NULL DEFAULT 0,
+        lease_tag INTEGER NOT NULL DEFAULT 0,
+        lease_until REAL NOT NULL DEFAULT 0,
+        holder TEXT
+    )""",
+    "CREATE INDEX runs_by_owner ON runs (owner, created_at)",
+    "CREATE INDEX runs_by_conversation ON runs (owner, conversation, created_at)",
+    "CREATE INDEX runs_by_status ON runs (owner, status, created_at)",
+    "CREATE INDEX runs_unfinished ON runs (created_at) WHERE ended_at IS NULL",
+    "CREATE INDEX runs_by_expiry ON runs (expires_at) WHERE expires_at IS NOT NULL",
+    "CREATE TABLE requests (run INTEGER PRIMARY KEY, body BLOB NOT NULL)",
+    "CREATE TABLE entries (run INTEGER NOT NULL, seq INTEGER NOT NULL, tag INTEGER NOT NULL, payload BLOB NOT NULL)",
+    "CREATE UNIQUE INDEX entries_by_seq ON entries (run, seq)",
+    """CREATE TABLE keys (
+        owner TEXT NOT NULL,
+        key TEXT NOT NULL,
+        body_hash TEXT NOT NULL,
+        run INTEGER NOT NULL,
+        kept_until REAL NOT NULL,
+        PRIMARY KEY (owner, key)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX keys_by_run ON keys (run)",
+    "CREATE INDEX keys_by_end ON keys (kept_until)",
+)
+
+
+def check(db: sqlite3.Connection, name: str) -> None:
+    """Return if the file is empty or a store that we can use; nothing is written to it.
+
+    Raises ConfigError, and sqlite3.DatabaseError if it is no database.
+    """
+    tables = _number(db, "SELECT count(*) FROM sqlite_master")
+    application, version = _number(db, "PRAGMA application_id"), _number(db, "PRAGMA user_version")
+    if (tables, application, version) == (0, 0, 0):
+        return
+    if application != _APPLICATION_ID:
+        raise ConfigError(f"the store {name} is a database of another program: name another file")
+    if version > VERSION:
+        raise ConfigError(
+            f"the store {name} was written by a newer Headwater (its schema is {version}, this one knows {VERSION}): "
+            "install that version, or name another file"
+        )
+
+
+def prepare(db: sqlite3.Connection) -> None:
+    """Make the tables of an empty file. It always writes, so a file that cannot be written shows here."""
+    with transaction(db):
+        if not _number(db, "SELECT count(*) FROM sqlite_master"):
+            for statement in _TABLES:
+                db.execute(statement)
+            db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        touch(db)
+
+
+def touch(db: sqlite3.Connection) -> None:
+    """Write a page that changes nothing."""
+    db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _number(db: sqlite3.Connection, sql: str) -> int:
+    value: int = db.execute(sql).fetchone()[0]
+    return value

@@ -1,0 +1,186 @@
+"""What comes in: bodies, headers and query parameters, refused with precise errors."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from headwater.core.position import Position, parse_position
+from headwater.errors import (
+    BadRequest,
+    Invalid,
+    MalformedJSON,
+    MalformedPosition,
+    RequestTimeout,
+    TooLarge,
+    UnsupportedMediaType,
+)
+from headwater.state import AppState
+
+Body = TypeVar("Body")
+
+# Levels of arrays and objects: tools' JSON schemas have some ten; Python's own limit is near a thousand.
+DEPTH_MAX = 64
+# As the Idempotency-Key draft and its users have it: a UUID, or a name with one in it.
+IDEMPOTENCY_KEY_MAX = 255
+
+_AT_BYTE = re.compile(r"\(byte (\d+)\)")
+_AT_PATH = re.compile(r" - at `(key in )?\$(.*?)`$")
+_NAMED_FIELD = re.compile(r"(?:missing required|contains unknown) field `(.+?)`")
+
+
+async def read_json(request: Request[AppState], kind: type[Body]) -> Body:
+    """The body as a Struct. Raises the 4xx that says what is wrong with it, and where."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        given = f"not {media_type}" if media_type else "and there was none"
+        raise UnsupportedMediaType(f"The Content-Type must be application/json, {given}.")
+    body = await _read_body(request)
+    value = _decode(body, kind)
+    if b"\\u0000" in body or body.count(b"[") + body.count(b"{") > DEPTH_MAX:
+        _refuse_strange(msgspec.to_builtins(value))
+    return value
+
+
+async def _read_body(request: Request[AppState]) -> bytes:
+    config = request.state["config"]
+    limit = config.max_body_bytes
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise _too_large(limit)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(config.head_timeout_s):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise _too_large(limit)
+    except TimeoutError:
+        detail = f"The body did not arrive within {config.head_timeout_s:g} s."
+        raise RequestTimeout(detail, headers={"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise BadRequest("The connection was closed before the body was complete.") from None
+    return bytes(body)
+
+
+def _too_large(limit: int) -> TooLarge:
+    # The rest of the body is not read, so the connection cannot be used again.
+    return TooLarge(f"The body is over the limit of {limit} bytes.", limit=limit, headers={"Connection": "close"})
+
+
+def _decode(body: bytes, kind: type[Body]) -> Body:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from None
+    except msgspec.DecodeError as error:
+        at = _AT_BYTE.search(str(error))
+        byte = int(at[1]) if at else len(body)
+        reason = str(error).partition(": ")[2].partition(" (byte")[0] or str(error)
+        raise MalformedJSON(f"The body is not JSON: {reason}, at byte {byte}.") from None
+    except UnicodeDecodeError:
+        raise MalformedJSON(_utf8_error(body)) from None
+    except RecursionError:
+        raise MalformedJSON(f"The body is nested more than {DEPTH_MAX} levels deep.", limit=DEPTH_MAX) from None
+
+
+def _utf8_error(body: bytes) -> str:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return f"The body is not UTF-8, at byte {error.start}."
+    return "The body is not UTF-8."
+
+
+def _invalid(message: str) -> Invalid:
+    """msgspec's message, with the path of the field taken out of it."""
+    at = _AT_PATH.search(message)
+    path = at[2].lstrip(".") if at else ""
+    reason = message[: at.start()] if at else message
+    named = _NAMED_FIELD.search(reason)
+    if named is not None:
+        path = f"{path}.{named[1]}" if path else named[1]
+    return Invalid(f"{path or 'The body'}: {reason}.", field=path or None)
+
+
+def _refuse_strange(value: Any) -> None:
+    """Refuse NUL characters, which stores and clients cut strings at, and very deep nesting."""
+    for path, depth, leaf in _leaves(value):
+        if depth > DEPTH_MAX:
+            raise Invalid(f"{path}: nested more than {DEPTH_MAX} levels deep.", field=path, limit=DEPTH_MAX)
+        if isinstance(leaf, str) and "\0" in leaf:
+            raise Invalid(f"{path}: contains a NUL character.", field=path)
+
+
+def _leaves(value: Any) -> Iterator[tuple[str, int, Any]]:
+    """Every value that is not a container, and every key, with its path and depth; iterative, as depth is the point."""
+    stack: list[tuple[str, int, Any]] = [("", 0, value)]
+    while stack:
+        path, depth, item = stack.pop()
+        if depth > DEPTH_MAX or not isinstance(item, dict | list):
+            yield path, depth, item
+        elif isinstance(item, dict):
+            for key, inner in item.items():
+                inner_path = f"{path}.{key}" if path else str(key)
+                yield inner_path, depth, key
+                stack.append((inner_path, depth + 1, inner))
+        else:
+            stack.extend((f"{path}[{index}]", depth + 1, inner) for index, inner in enumerate(item))
+
+
+def position_of(request: Request[AppState]) -> Position | None:
+    """Where to go on: `Last-Event-ID`, which beats `?after=`; None for neither."""
+    source, text = "Last-Event-ID", request.headers.get("last-event-id", "")
+    if not text:
+        source, text = "after", request.query_params.get("after", "")
+    if not text:
+        return None
+    try:
+        return parse_position(text)
+    except ValueError as error:
+        raise MalformedPosition(f"{source}: {error}.", field=source) from None
+
+
+def idempotency_key(request: Request[AppState]) -> str | None:
+    """The header's value. Raises BadRequest if it is no usable key."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX or not key.isprintable():
+        raise BadRequest(
+            f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_MAX} printable characters.",
+            field="Idempotency-Key",
+            limit=IDEMPOTENCY_KEY_MAX,
+        )
+    return key
+
+
+def whole_number(request: Request[AppState], name: str, *, default: int, low: int, high: int) -> int:
+    """A query parameter within bounds. Raises Invalid."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not low <= int(text) <= high:
+        raise Invalid(f"{name} must be a whole number from {low} to {high}, not {text!r}.", field=name, limit=high)
+    return int(text)
+
+
+Choice = TypeVar("Choice")
+
+
+def one_of(request: Request[AppState], name: str, choices: dict[str, Choice]) -> Choice | None:
+    """A query parameter that names one of `choices`; None if it is absent. Raises Invalid, listing them."""
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    if text not in choices:
+        raise Invalid(f"{name} must be one of {', '.join(choices)}, not {text!r}.", field=name)
+    return choices[text]
+
+
+def wants_event_stream(request: Request[AppState]) -> bool:
+    """Whether the caller asked for server-sent events by `Accept`."""
+    return "text/event-stream" in request.headers.get("accept", "")

@@ -1,0 +1,126 @@
+"""The response that follows a log, in any format."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sse_starlette import EventSourceResponse
+from sse_starlette.sse import AppStatus
+from starlette.background import BackgroundTask
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from headwater.config import Config
+from headwater.entropy import between
+from headwater.errors import HeadwaterError, StoreUnavailable
+from headwater.formats.base import After, Frame
+from headwater.hub import Cursor
+
+# The command drains before it lets the server exit: streams are let go by the hub, spread over time.
+AppStatus.enable_automatic_graceful_drain = False
+
+# Given to a socket at once: more would be copied for each slow reader of a long snapshot.
+PIECE_BYTES = 64 * 1024
+
+_HEADERS = {"Cache-Control": "no-cache, no-transform"}
+
+
+class LogResponse(EventSourceResponse):
+    """Writes a cursor's frames, each as soon as the socket has taken the one before.
+
+    Keep-alives come from the cursor, so there is no task and no timer for them here. The other
+    two tasks of the base class stay: one sees the client leave, one sees the hub give up on it.
+    """
+
+    def __init__(
+        self,
+        cursor: Cursor,
+        retry_ms: int,
+        headers: dict[str, str] | None = None,
+        background: BackgroundTask | None = None,
+    ) -> None:
+        super().__init__(
+            _Nothing(),
+            headers=_HEADERS | (headers or {}),
+            media_type=cursor.format.media_type,
+            background=background,
+            ping=0,
+        )
+        self._cursor = cursor
+        self._retry_ms = retry_ms
+        self._broken = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = scope.get("extensions", {}).get("headwater.connection", {})
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._cursor.close()
+            if self._cursor.aborted.is_set():
+                _call(connection, "abort")
+            elif self._broken:
+                _call(connection, "hang_up")
+
+    async def _stream_response(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        cursor = self._cursor
+        opening = cursor.format.opening(self._retry_ms)
+        while (frame := await self._next()) is not None:
+            data = opening + frame.data if opening else frame.data
+            opening = b""
+            cursor.writing()
+            if len(data) <= PIECE_BYTES:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+            else:
+                for piece in _pieces(data):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            cursor.written()
+            if frame.after is After.CLOSE:
+                break
+            if frame.after is After.BREAK:
+                self._broken = True
+                return
+        self.active = False
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _next(self) -> Frame | None:
+        try:
+            return await self._cursor.next()
+        except StoreUnavailable:
+            return None  # the reader comes back, with its position
+
+    async def _listen_for_exit_signal_with_grace(self) -> None:
+        await self._cursor.aborted.wait()
+
+
+def _call(connection: dict[str, Any], action: str) -> None:
+    """Under a server without our connection class it closes the connection itself, and logs it."""
+    if action in connection:
+        connection[action]()
+
+
+class _Nothing:
+    """The base class wants content; ours comes from the cursor."""
+
+    def __aiter__(self) -> "_Nothing":
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+
+def _pieces(data: bytes) -> Iterator[memoryview]:
+    view = memoryview(data)
+    for start in range(0, len(view), PIECE_BYTES):
+        yield view[start : start + PIECE_BYTES]
+
+
+def draw_retry_ms(config: Config) -> int:
+    """How long this client shall wait before it reconnects."""
+    return between(config.retry_ms_min, config.retry_ms_max)
+
+
+def come_back(error: HeadwaterError, config: Config) -> Response:
+    """A passing refusal for an EventSource: any status but 200 would end it for good."""
+    wait_ms = max(draw_retry_ms(config), 1000 * (error.retry_after or 0))
+    body = f"retry: {wait_ms}\n\n: {error.code}: {error.detail}\n\n"
+    return Response(body, 200, _HEADERS | {"Connection": "close", "X-Accel-Buffering": "no"}, "text/event-stream")

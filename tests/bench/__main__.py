@@ -1,0 +1,133 @@
+"""Runs the scenarios and prints their tables. Exit status 1 if any stream was not exactly what was sent."""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tests.bench import servers
+from tests.bench.job import Job, Result
+from tests.bench.load import PATIENCE_S
+from tests.bench.report import Figure, facts, table
+from tests.bench.servers import ROOT, Server
+
+# The load reads and checks what came after the streams have ended.
+LOAD_TIMEOUT_S = PATIENCE_S + 60.0
+# Errors shown of one load: enough to see the kind.
+ERRORS_SHOWN = 5
+
+
+class Scenario(Struct, frozen=True):
+    """`peer` is a file of `peers/`; `chat` whether its wire is chat completions."""
+
+    name: str
+    kind: Literal["relay", "fanout", "idle"]
+    peer: str
+    chat: bool
+    streams: int
+    rate: int
+    tokens: int
+    figures: list[Figure]
+
+
+CPU = Figure("CPU per token", lambda r: r.cpu_us, "µs")
+FIRST_P50 = Figure("first token, newcomers p50", lambda r: r.first_ms[0], "ms")
+FIRST_P99 = Figure("first token, newcomers p99", lambda r: r.first_ms[1], "ms")
+DELAY_P50 = Figure("delay of a token p50", lambda r: r.delay_ms[0], "ms")
+DELAY_P99 = Figure("delay of a token p99", lambda r: r.delay_ms[1], "ms")
+MEMORY = Figure("memory of each", lambda r: r.idle_kb, "KB", own_max=24)
+
+
+def scenarios(seconds: float) -> Iterator[Scenario]:
+    """Everything that is measured, each stream about `seconds` long; with the targets."""
+    for streams, cpu, first in ((100, 0.8, None), (300, 0.6, 0.1)):
+        figures = [replace(CPU, ratio_max=cpu), replace(FIRST_P50, ratio_max=first), FIRST_P99, DELAY_P50, DELAY_P99]
+        name = f"Relay of {streams} × 50 tokens/s"
+        yield Scenario(name, "relay", "relay", True, streams, 50, round(50 * seconds), figures)
+    for rate in (50, 100, 200):
+        figures = [CPU, DELAY_P50, DELAY_P99]
+        if rate == 100:
+            figures = [replace(CPU, ratio_max=0.4), DELAY_P50, replace(DELAY_P99, own_max=60)]
+        # At 200 the queues fall behind; as many tokens as at 100 bound the time they take to empty.
+        tokens = round(min(rate, 100) * seconds * 0.75)
+        yield Scenario(f"{rate} tokens/s to 500", "fanout", "queue_fanout", False, 500, rate, tokens, figures)
+    yield Scenario("500 idle subscribers", "idle", "queue_fanout", False, 500, 1, 1, [MEMORY])
+
+
+def _load(job: Job) -> Result:
+    load = subprocess.run(
+        [sys.executable, "-m", "tests.bench.load"],
+        cwd=ROOT,
+        input=msgspec.json.encode(job),
+        stdout=subprocess.PIPE,
+        timeout=LOAD_TIMEOUT_S,
+        check=True,
+    )
+    return msgspec.json.decode(load.stdout, type=Result)
+
+
+Start = Callable[[Server, Path], AbstractContextManager[Server]]
+
+
+def _measure(scenario: Scenario, chat: bool, start: Start) -> Result:
+    """One subject once, fresh, with nothing else running."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as name,
+        servers.upstream(Path(name)) as model,
+        start(model, Path(name)) as server,
+    ):
+        job = Job(scenario.kind, chat, scenario.streams, scenario.rate, scenario.tokens, server, model)
+        if scenario.kind != "idle":  # that one warms up on its own run
+            warmup = _load(replace(job, streams=20, tokens=20))
+            if warmup.errors:
+                return warmup
+        return _load(job)
+
+
+def measure(scenario: Scenario, rounds: int) -> list[tuple[Result, Result]]:
+    """Peer and Headwater in turn, so that both meet the same moods of the machine."""
+    return [
+        (
+            _measure(scenario, scenario.chat, partial(servers.peer, scenario.peer)),
+            _measure(scenario, False, servers.headwater),
+        )
+        for _ in range(rounds)
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round of short streams: a look, not a measurement")
+    parser.add_argument("--seconds", type=float, help="length of a stream (default 4, quick 1.5)")
+    parser.add_argument("--rounds", type=int, help="how often each pair is measured (default 3, quick 1)")
+    parser.add_argument("--only", choices=("relay", "fanout", "idle"), help="one kind of scenario")
+    options = parser.parse_args()
+    seconds = options.seconds or (1.5 if options.quick else 4.0)
+    rounds = options.rounds or (1 if options.quick else 3)
+
+    sys.stdout.write(facts())
+    wrong: list[str] = []
+    for scenario in scenarios(seconds):
+        if options.only not in (None, scenario.kind):
+            continue
+        results = measure(scenario, 1 if scenario.kind == "idle" else rounds)
+        sys.stdout.write(table(scenario.name, scenario.peer, scenario.figures, results))
+        sys.stdout.flush()
+        for pair in results:
+            for name, result in zip((scenario.peer, "headwater"), pair, strict=True):
+                wrong += [f"WRONG: {scenario.name}, {name}: {error}\n" for error in result.errors[:ERRORS_SHOWN]]
+    sys.stdout.write("\n" + ("".join(wrong) or "Every token arrived, once and in order.\n"))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""What the load is told, and what it tells."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from tests.bench.servers import Server
+
+
+class Job(Struct, frozen=True):
+    """What to do: so many streams of so many tokens; `chat` over chat completions, otherwise over the native wire."""
+
+    kind: Literal["relay", "fanout", "idle"]
+    chat: bool
+    streams: int
+    rate: int
+    tokens: int
+    server: Server
+    upstream: Server
+
+    @property
+    def order(self) -> str:
+        """The prompt that makes the upstream send this."""
+        return f"rate={self.rate} tokens={self.tokens}"
+
+
+class Result(Struct, kw_only=True):
+    """What was seen. A share is of one core, while streaming (`others`: all else on the machine); `errors` has one line for each wrong stream."""
+
+    cpu_us: float = 0.0
+    first_ms: tuple[float, float] = (0.0, 0.0)
+    delay_ms: tuple[float, float] = (0.0, 0.0)
+    idle_kb: float = 0.0
+    server_share: float = 0.0
+    upstream_share: float = 0.0
+    load_share: float = 0.0
+    others_share: float = 0.0
+    late_p99_ms: float = 0.0
+    errors: list[str] = []

@@ -1,0 +1,1 @@
+"""What one would write without Headwater: the servers it is compared with."""

@@ -1,0 +1,124 @@
+"""Starting and ending the servers, each a process of its own on a free port."""
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+ROOT = Path(__file__).resolve().parents[2]
+# A cold start on a busy machine takes a few seconds.
+READY_WITHIN_S = 30.0
+# Longer than any server here needs with nothing to drain.
+END_WITHIN_S = 5.0
+# One request and a short answer; a peer that is overloaded is not asked.
+REQUEST_TIMEOUT_S = 10.0
+
+_MODELS = """default = "bench"
+
+[models.bench]
+provider = "openai"
+base_url = "http://127.0.0.1:{port}/v1"
+model = "bench"
+"""
+
+
+class Server(Struct, frozen=True):
+    pid: int
+    port: int
+
+
+def request(port: int, method: str, path: str, body: object = None) -> bytes:
+    """The body of an answer. Raises OSError if none comes or it is an error."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_TIMEOUT_S)
+    try:
+        content = None if body is None else msgspec.json.encode(body)
+        connection.request(method, path, content, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        data = answer.read()
+    except http.client.HTTPException as error:
+        raise OSError(f"{method} {path}: {error!r}") from error
+    finally:
+        connection.close()
+    if answer.status >= 300:
+        raise OSError(f"{method} {path} answered {answer.status}: {data[:300]!r}")
+    return data
+
+
+def call(port: int, method: str, path: str, body: object = None) -> Any:
+    """The same, decoded from JSON."""
+    return msgspec.json.decode(request(port, method, path, body))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _await_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while True:
+        try:
+            request(port, "GET", "/readyz")
+            return
+        except OSError as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                tail = log.read_text(errors="replace")[-2000:]
+                raise SystemExit(f"{log.stem} did not start: {error}\n{tail}") from error
+        time.sleep(0.05)
+
+
+@contextmanager
+def _serve(name: str, port: int, command: list[str], where: Path, **env: str) -> Iterator[Server]:
+    log = where / f"{name}.log"
+    # Nothing else of the caller's environment: a proxy or a setting in it would be measured too.
+    paths = os.pathsep.join([str(ROOT / "server"), str(ROOT)])
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=where,
+            env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": paths, **env},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _await_ready(process, port, log)
+            yield Server(process.pid, port)
+        finally:
+            process.terminate()
+            try:
+                process.wait(END_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def upstream(where: Path) -> AbstractContextManager[Server]:
+    """The server that plays the model."""
+    port = _free_port()
+    return _serve("upstream", port, ["tests.bench.upstream", str(port)], where)
+
+
+def peer(name: str, model: Server, where: Path) -> AbstractContextManager[Server]:
+    """One of `peers/` under uvicorn, with the loop and the parser that it has in production."""
+    port = _free_port()
+    command = f"uvicorn tests.bench.peers.{name}:app --loop uvloop --http httptools --no-access-log --port {port}"
+    return _serve(name, port, command.split(), where, BENCH_UPSTREAM=f"http://127.0.0.1:{model.port}/v1")
+
+
+def headwater(model: Server, where: Path) -> AbstractContextManager[Server]:
+    """Headwater as it comes, on a SQLite file."""
+    port = _free_port()
+    (where / "models.toml").write_text(_MODELS.format(port=model.port))
+    command = f"headwater serve --host 127.0.0.1 --port {port} --store sqlite:headwater.db --models models.toml"
+    return _serve("headwater", port, command.split(), where)

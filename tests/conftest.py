@@ -1,0 +1,31 @@
+"""Fixtures for every test."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+from tests.support.server import free_port
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """The loop that the server runs on in production."""
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_blocking_call() -> Iterator[None]:
+    """A blocking call by the server's code on an event loop raises BlockingError; tests may block."""
+    with blockbuster_ctx("headwater") as blockbuster:
+        for name, function in blockbuster.functions.items():
+            if name.startswith("threading."):  # who held a lock for an instant is chance, not blocking
+                function.deactivate()
+        yield
+
+
+@pytest.fixture
+def port() -> int:
+    """A TCP port on loopback that nothing listens on."""
+    return free_port()

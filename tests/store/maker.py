@@ -1,0 +1,27 @@
+"""How a contract test gets its stores and its time. An engine's tests implement this and nothing else."""
+
+from abc import ABC, abstractmethod
+
+from headwater.store.base import Store
+
+
+class StoreMaker(ABC):
+    """One set of data, the stores that are opened on it, and the clock they judge by.
+
+    An engine whose clock cannot be moved waits in `advance`, so it names short times here.
+    """
+
+    lease_s: float
+    run_ttl_s: float
+
+    @abstractmethod
+    async def open(self) -> Store:
+        """A store on this data, ready. Where only one may be open at a time, close the other first."""
+
+    @abstractmethod
+    async def advance(self, seconds: float) -> None:
+        """Let the store's clock go on by at least this."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close what is open and remove the data."""

@@ -1,0 +1,203 @@
+"""The real server as a child process, to be asked, killed and started again."""
+
+import contextlib
+import http.client
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import anyio
+import anyio.to_thread
+
+from tests.support.waiting import wait_until
+
+START_S = 30.0  # an interpreter that is measured, on a machine with more processes than cores
+STOP_S = 30.0  # above the grace time that a drain gives to running answers
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nothing listens on.
+
+    From below the range out of which the kernel serves outgoing connections, so that no client
+    of another test sits on it when the server starts again.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+
+
+class ServerProcess:
+    """`headwater serve` on a free port of loopback, with its SQLite file in `directory`.
+
+    `settings` are fields of `Config` by name, `args` more of the command line. It sees no
+    setting of the surroundings: no `HEADWATER_…`, no `OPENAI_…`, no `.env`. As a context manager
+    it starts, sync or async, and leaves no process behind; a server that printed a traceback
+    fails the test unless `may_crash`. `measured` is False where coverage would distort timing.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int | None = None,
+        store: str | None = None,
+        settings: Mapping[str, object] | None = None,
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        may_crash: bool = False,
+        measured: bool = True,
+    ) -> None:
+        self.directory = directory
+        self.database = directory / "headwater.db"
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.command = [sys.executable, "-m", "headwater", "serve", "--host", "127.0.0.1"]
+        self.command += ["--port", str(self.port), "--store", store or f"sqlite:{self.database}", *args]
+        self.environment = _clean_environment(measured)
+        self.environment |= {f"HEADWATER_{name.upper()}": str(value) for name, value in (settings or {}).items()}
+        self.environment |= env or {}
+        self.may_crash = may_crash
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"<ServerProcess {self.url} {f'pid {self.pid}' if self.running else 'not running'}>"
+
+    # -- life
+
+    def start(self) -> None:
+        """Start it and return once it is ready. Raises AssertionError, with its stderr, if it is not."""
+        self.launch()
+        wait_until(self._ready_or_dead, START_S, "the server is ready")
+        assert self.running, f"the server ended with {self.process.returncode}:\n{self.stderr}"
+
+    def launch(self) -> None:
+        """Start it without waiting for anything."""
+        assert not self.running, "it is running"
+        with self._log("stdout").open("ab") as stdout, self._log("stderr").open("ab") as stderr:
+            self._child = subprocess.Popen(
+                self.command,
+                cwd=self.directory,  # where no .env and no headwater.toml lies, unless the test puts one there
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,  # its own group, so that its children can be ended with it
+            )
+
+    def kill(self) -> None:
+        """SIGKILL: it is gone without a word when this returns."""
+        self.process.kill()
+        self.process.wait(STOP_S)
+
+    def terminate(self, deadline_s: float = STOP_S) -> int:
+        """SIGTERM; its exit code once it has drained and ended."""
+        self.signal(signal.SIGTERM)
+        return self.wait(deadline_s)
+
+    def restart(self) -> None:
+        """Start it again, on the same port and the same file, killing it first if it runs."""
+        if self.running:
+            self.kill()
+        self.start()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal and return at once."""
+        self.process.send_signal(number)
+
+    def wait(self, deadline_s: float = STOP_S) -> int:
+        """Its exit code, once it has ended by itself."""
+        return self.process.wait(deadline_s)
+
+    def close(self) -> None:
+        """End it and whatever it started, whatever state it is in."""
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+            self._child.wait(STOP_S)
+
+    # -- looks
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The child. Raises AssertionError before the first start."""
+        assert self._child is not None, "it was never started"
+        return self._child
+
+    @property
+    def pid(self) -> int:
+        """The process id of the newest start."""
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._child is not None and self._child.poll() is None
+
+    @property
+    def ready(self) -> bool:
+        """Whether `/readyz` answers 200."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_S)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    @property
+    def stdout(self) -> str:
+        """What it printed, since the first start."""
+        return self._log("stdout").read_text()
+
+    @property
+    def stderr(self) -> str:
+        """What it complained of, since the first start."""
+        return self._log("stderr").read_text()
+
+    def _log(self, stream: str) -> Path:
+        return self.directory / f"server-{self.port}.{stream}"
+
+    def _ready_or_dead(self) -> bool:
+        return not self.running or self.ready
+
+    # -- context
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close()
+        if kind is None and not self.may_crash:
+            assert "Traceback (most recent call last)" not in self.stderr, self.stderr
+
+    async def __aenter__(self) -> Self:
+        # In a thread: the server may ask an upstream that lives in this very loop while it starts.
+        return await anyio.to_thread.run_sync(self.__enter__)
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self.__exit__, kind)
+
+
+def _clean_environment(measured: bool) -> dict[str, str]:
+    foreign = ("HEADWATER_", "OPENAI_") if measured else ("HEADWATER_", "OPENAI_", "COVERAGE_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    if path := environment.get("PYTHONPATH"):  # the child starts elsewhere
+        environment["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in path.split(os.pathsep))
+    return environment
