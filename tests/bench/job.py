@@ -25,7 +25,10 @@ class Job(Struct, frozen=True):
 
 
 class Result(Struct, kw_only=True):
-    """What was seen. A share is of one core, while streaming (`others`: all else on the machine); `errors` has one line for each wrong stream."""
+    """What was seen. A share is of one core, while streaming; `others` is all else on the machine.
+
+    `errors` has one line for each stream that was not what was sent.
+    """
 
     cpu_us: float = 0.0
     first_ms: tuple[float, float] = (0.0, 0.0)

@@ -24,6 +24,10 @@ def delta(after: int, seq: int, content: str | None = None) -> str:
     return f'id: {seq}-7\nevent: delta\ndata: {{"after":{after},"seq":{seq},"text":"{content}"}}'
 
 
+def snapshot(first: int, seq: int) -> str:
+    return f'id: {seq}-7\nevent: snapshot\ndata: {{"seq":{seq},"parts":[{{"text":"{text(first, seq)}"}}]}}'
+
+
 def end(after: int = TOKENS, status: str = "completed") -> str:
     return f'id: {after + 1}-7\nevent: end\ndata: {{"after":{after},"seq":{after + 1},"status":"{status}"}}'
 
@@ -33,7 +37,6 @@ def chunk(content: str, finish: str = "null") -> str:
 
 
 RUN = 'retry: 700\n\nevent: run\ndata: {"id":"run_1"}\n\n: keep-alive'
-SNAPSHOT = f'id: 2-7\nevent: snapshot\ndata: {{"seq":2,"parts":[{{"text":"{text(0, 2)}"}}]}}'
 NATIVE = response(RUN, delta(0, 1), delta(1, 4), delta(4, 6), end())
 CHAT = response(chunk(text(0, 1)), chunk(text(1, TOKENS)), chunk("", '"stop"'), "data: [DONE]")
 
@@ -41,7 +44,7 @@ CHAT = response(chunk(text(0, 1)), chunk(text(1, TOKENS)), chunk("", '"stop"'), 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 @pytest.mark.parametrize(
     ("read", "whole"),
-    [(read_native, NATIVE), (read_native, response(RUN, SNAPSHOT, delta(2, 6), end())), (read_chat, CHAT)],
+    [(read_native, NATIVE), (read_native, response(RUN, snapshot(0, 2), delta(2, 6), end())), (read_chat, CHAT)],
     ids=["native", "snapshot first", "chat"],
 )
 def test_a_whole_answer_is_read_in_pieces_of_any_size(
@@ -53,27 +56,24 @@ def test_a_whole_answer_is_read_in_pieces_of_any_size(
     assert answer.delays_us == [1000, 999, 998, 997, 996, 995]
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        response(RUN, delta(0, 1), delta(1, 4), end(4)),
-        response(RUN, delta(0, 4), delta(3, 6), end()),
-        response(RUN, delta(0, 4), delta(4, 6, text(3, 6)), end()),
-        response(RUN, delta(0, 4), delta(4, 6, text(5, 6)), end()),
-        response(RUN, delta(0, 6)),
-        response(RUN, delta(0, 6), end(status="incomplete")),
-        response(RUN, delta(0, 6), end(), end()),
-        response(RUN, delta(0, 2), SNAPSHOT, delta(2, 6), end()),
-        response(RUN, delta(0, 6).replace("6-7", "5-7"), end()),
-        response(RUN, delta(0, 6), end(), end=b""),
-        NATIVE.replace(b"200 OK", b"503 Busy"),
-        b"",
-    ],
-    ids=[
-        "last tokens lost", "range overlaps", "token twice", "token lost in a delta", "no end", "incomplete", "two ends",
-        "late snapshot", "wrong id", "cut", "refused", "nothing",
-    ],
-)  # fmt: skip
+BROKEN = {
+    "last tokens lost": response(RUN, delta(0, 1), delta(1, 4), end(4)),
+    "range overlaps": response(RUN, delta(0, 4), delta(3, 6, text(4, 6)), end()),
+    "tokens swapped": response(RUN, delta(0, 4), delta(4, 6, text(5, 6) + text(4, 5)), end()),
+    "token twice": response(RUN, delta(0, 4), delta(4, 6, text(3, 6)), end()),
+    "token lost in a delta": response(RUN, delta(0, 4), delta(4, 6, text(5, 6)), end()),
+    "no end": response(RUN, delta(0, 6)),
+    "incomplete": response(RUN, delta(0, 6), end(status="incomplete")),
+    "two ends": response(RUN, delta(0, 6), end(), end(TOKENS + 1)),
+    "late snapshot": response(RUN, delta(0, 2), snapshot(2, 4), delta(4, 6), end()),
+    "wrong id": response(RUN, delta(0, 6).replace("6-7", "5-7"), end()),
+    "cut": response(RUN, delta(0, 6), end(), end=b""),
+    "refused": NATIVE.replace(b"200 OK", b"503 Busy"),
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 def test_a_damaged_native_answer_is_refused(broken: bytes) -> None:
     with pytest.raises(Damaged):
         read_native([(2000, broken)] if broken else [], TOKENS)

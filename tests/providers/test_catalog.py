@@ -2,16 +2,26 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from headwater.core.run import RunRequest
 from headwater.errors import ConfigError, UnknownModel
 from headwater.providers.base import Provider, Step
 from headwater.providers.catalog import Catalog, Model, build_catalog, discover
-from headwater.providers.models_file import FILE_BYTES_MAX, ModelsFile, ModelSpec, parse_models, read_models
+from headwater.providers.models_file import (
+    FILE_BYTES_MAX,
+    ModelsFile,
+    ModelSpec,
+    Table,
+    check_base_url,
+    parse_models,
+    read_models,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -89,6 +99,21 @@ def test_every_key_of_a_model_is_understood() -> None:
     assert (llama.upstream_model, llama.api_key, llama.continuation) == ("llama3.2", None, "none")
 
 
+def test_every_models_file_in_the_documentation_is_a_good_one() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    examples = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    assert len(examples) >= 2
+    for example in examples:
+        file = parse_models(example, source="docs/models.md", environ={"CLEVER_KEY": "sk-1"})
+        assert build_catalog(file, FACTORIES, demo=Named("demo")).default == file.default
+
+
+def test_every_key_of_a_model_is_documented() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    for key in msgspec.structs.fields(Table):
+        assert f"| `{key.name}` |" in guide
+
+
 def test_an_empty_file_is_a_file_without_models() -> None:
     assert parse("") == ModelsFile("headwater.toml")
 
@@ -150,6 +175,12 @@ def test_what_is_wrong_with_the_file_is_one_line_naming_model_and_key_and_no_sec
     assert line in message
     assert "\n" not in message
     assert "sk-1" not in message
+
+
+def test_an_address_from_elsewhere_is_held_to_the_same_rules() -> None:
+    check_base_url("https://models.example:8443/v1", "OPENAI_BASE_URL")
+    with pytest.raises(ConfigError, match=r"^OPENAI_BASE_URL: must hold no user name"):
+        check_base_url("http://user:sk-1@h/v1", "OPENAI_BASE_URL")
 
 
 def test_secrets_are_not_in_the_repr() -> None:

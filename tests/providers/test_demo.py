@@ -128,6 +128,11 @@ def test_a_question_without_a_match_gets_the_beginning_and_no_false_claim() -> N
     assert "Where it all begins." in answer
 
 
+def test_a_question_without_any_telling_word_is_simply_shown_the_beginning() -> None:
+    answer = demo().answer(ask("What is Headwater?")).text
+    assert "documentation, streamed word by word. This is how it begins: “The guide”" in answer
+
+
 def test_without_documentation_it_says_so() -> None:
     assert "not installed" in demo(corpus=Corpus([])).answer(ask()).text
 
@@ -140,7 +145,7 @@ def test_the_last_user_message_is_the_question_whatever_came_before() -> None:
         Message("assistant", "Resuming"),
     ]
     assert "“Cancelling” in" in demo().answer(ask(history)).text
-    assert "None of your words" in demo().answer(ask([Message("system", "resume")])).text
+    assert "it begins: “The guide” in" in demo().answer(ask([Message("system", "resume")])).text
 
 
 def test_the_documentation_is_found_in_a_checkout_and_in_an_installed_package(tmp_path: Path) -> None:
@@ -163,7 +168,7 @@ def test_the_documentation_is_found_in_a_checkout_and_in_an_installed_package(tm
     ("question", "title"),
     [
         ("How do I use my own model?", "Use your own model"),
-        ("How do I resume after a reload?", "Resuming"),
+        ("How do I resume after a reload?", "Resuming a stream"),
         ("How do I cancel a run?", "Cancelling a run"),
         ("What is an idempotency key?", "Idempotency-Key"),
         ("Which status codes are there?", "Status codes and problem documents"),

@@ -1,6 +1,7 @@
 """The python provider: what a function may yield, how its end is read, and how it is stopped."""
 
 import asyncio
+import re
 import sys
 import textwrap
 from collections.abc import AsyncGenerator
@@ -117,6 +118,17 @@ async def test_the_function_gets_the_request() -> None:
 
     await steps_of(PythonProvider(answer, "mine"))
     assert seen == [REQUEST]
+
+
+async def test_the_functions_in_the_documentation_work() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    examples = [code for code in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "async def" in code]
+    assert len(examples) == 2
+    for example in examples:
+        names: dict[str, Any] = {"Finish": Finish, "Usage": Usage}
+        exec(example, names)  # our own documentation
+        steps = await steps_of(PythonProvider(names["answer"], "mine"))
+        assert isinstance(steps[0], Text | Reasoning) and isinstance(steps[-1], Finish)
 
 
 # -- how its end is read

@@ -1,11 +1,16 @@
 """Fixtures of the stores' tests."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from headwater.store.base import Store
 from tests.store.maker import StoreMaker
+from tests.store.sqlite_maker import SqliteMaker
+
+# Only test files are rewritten by themselves; a failing contract should say as much.
+pytest.register_assert_rewrite("tests.store.contract", "tests.store.producing")
 
 
 @pytest.fixture
@@ -14,3 +19,11 @@ async def store(make_store: StoreMaker) -> AsyncIterator[Store]:
     store = await make_store.open()
     yield store
     await store.close()
+
+
+@pytest.fixture
+async def maker(tmp_path: Path) -> AsyncIterator[SqliteMaker]:
+    """SQLite on a file, for what only that engine promises."""
+    maker = SqliteMaker(str(tmp_path / "headwater.db"))
+    yield maker
+    await maker.close()

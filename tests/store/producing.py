@@ -3,7 +3,7 @@
 from typing import Any
 
 from headwater.core.events import Entry, Event, Text, encode_events
-from headwater.core.position import Position
+from headwater.core.position import START, Position
 from headwater.core.run import Run, RunRequest
 from headwater.entropy import new_run_id, new_tag
 from headwater.store.base import Append, AppendResult, IdempotencyKey, Lease, Outcome, Store
@@ -29,6 +29,13 @@ def an_append(run_id: str, token: int, tag: int, after: Position, *events: Event
 def texts(*words: str) -> tuple[Text, ...]:
     """A delta for each word."""
     return tuple(Text(word) for word in words)
+
+
+async def entries(store: Store, run_id: str) -> tuple[Entry, ...]:
+    """The whole log."""
+    read = await store.read(run_id, START, 100_000_000)
+    assert read is not None and read.joined
+    return read.entries
 
 
 class Producer:

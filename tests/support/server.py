@@ -18,6 +18,7 @@ import anyio.to_thread
 from tests.support.waiting import wait_until
 
 START_S = 30.0  # an interpreter that is measured, on a machine with more processes than cores
+FINISH_S = 0.5  # a server without runs stops within this, and leaves its coverage
 STOP_S = 30.0  # above the grace time that a drain gives to running answers
 
 
@@ -42,7 +43,7 @@ class ServerProcess:
     `settings` are fields of `Config` by name, `args` more of the command line. It sees no
     setting of the surroundings: no `HEADWATER_…`, no `OPENAI_…`, no `.env`. As a context manager
     it starts, sync or async, and leaves no process behind; a server that printed a traceback
-    fails the test unless `may_crash`. `measured` is False where coverage would distort timing.
+    fails a test that was green so far, unless `may_crash`. `measured` is False where coverage would distort timing.
     """
 
     def __init__(
@@ -118,8 +119,16 @@ class ServerProcess:
         """Its exit code, once it has ended by itself."""
         return self.process.wait(deadline_s)
 
+    def stop(self) -> None:
+        """End it soon: SIGTERM, a second one if it would rather finish its runs, SIGKILL if it hangs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.terminate(FINISH_S)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.terminate(STOP_S)
+        self.close()
+
     def close(self) -> None:
-        """End it and whatever it started, whatever state it is in."""
+        """End it and whatever it started at once, whatever state it is in."""
         if self._child is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._child.pid, signal.SIGKILL)
@@ -182,6 +191,8 @@ class ServerProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self.running:
+            self.stop()
         self.close()
         if kind is None and not self.may_crash:
             assert "Traceback (most recent call last)" not in self.stderr, self.stderr

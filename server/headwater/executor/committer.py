@@ -23,8 +23,8 @@ _ANSWERS = {
     Outcome.ENDED: Answer.LOST,
     Outcome.GONE: Answer.LOST,
 }
-# Runs in one commit from which on the next may wait for more: their tokens come anyway.
-BUSY_RUNS = 100
+# Entries in one commit from which on the next waits for more: the hand-over is then most of its cost.
+BUSY_ENTRIES = 16
 # Entries in one store request: a full worker's, without holding the store's one writer for long.
 COMMIT_MAX = 2_000
 
@@ -58,11 +58,13 @@ class Committer:
             await self._more.wait()
             started = loop.time()
             productions = self._collect()
+            if self.unanswered_since is None:
+                self.unanswered_since = started
             try:
                 results = await self._store.append([self._freeze(production) for production in productions])
             except StoreUnavailable as error:
                 tries += 1
-                self._note_failure(error, started, tries)
+                self._note_failure(error, tries)
                 for production in productions:
                     self._waiting.setdefault(production.run.id, production)
                 self._more.set()
@@ -73,7 +75,7 @@ class Committer:
             taken = loop.time() - started
             self._metrics.commits.observe(taken)
             self._metrics.appends.inc(len(results))
-            pause_ms = self._config.commit_ms if len(results) < BUSY_RUNS else self._config.commit_busy_ms
+            pause_ms = self._config.commit_ms if len(results) < BUSY_ENTRIES else self._config.commit_busy_ms
             if pause_ms / 1000 > taken:
                 await asyncio.sleep(pause_ms / 1000 - taken)
 
@@ -113,9 +115,7 @@ class Committer:
             if production.log.has_more:
                 self.add(production)
 
-    def _note_failure(self, error: StoreUnavailable, now: float, tries: int) -> None:
+    def _note_failure(self, error: StoreUnavailable, tries: int) -> None:
         self._metrics.store_failures.inc()
-        if self.unanswered_since is None:
-            self.unanswered_since = now
         if tries == 1:
             log.warning("the store does not answer; output is kept and sent again: %s", error.detail)

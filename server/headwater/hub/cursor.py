@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from headwater.core.events import Entry, Status, merge
 from headwater.core.position import START, Position
@@ -11,11 +12,22 @@ from headwater.hub.live import LiveLog
 from headwater.store.base import Store
 
 
+class Line(Protocol):
+    """The way to a reader's socket past its task: 500 readers are not 500 tasks to be woken."""
+
+    def write(self, data: bytes) -> bool:
+        """Hand over a piece of the body, if the socket takes it at once; else do nothing and say False."""
+
+    def abort(self) -> None:
+        """Drop the connection and what it did not take."""
+
+
 class Cursor:
     """Follows a log in one form, from a position, or from a snapshot where that is None.
 
     `next` gives frame after frame. Whoever writes them tells `writing` and `written`, so that
-    the hub can see a reader whose socket takes nothing.
+    the hub can see a reader whose socket takes nothing. While a reader keeps up, its chunks go
+    straight to its `line`, where it has one, and `next` does not return.
     """
 
     def __init__(
@@ -33,10 +45,9 @@ class Cursor:
         self.form = form
         self.format = log.format(form)
         self.position = position
+        self.line: Line | None = None
         self.gone_because: str | None = None
-        """Why the hub let this reader go."""
-        self.aborted = asyncio.Event()
-        """Set when it was let go while its socket took nothing: there is no point in waiting for it."""
+        """Why this reader is to get nothing more."""
         self.writing_since: float | None = None
         self.written_at = now()
         self.writes = 0
@@ -60,19 +71,43 @@ class Cursor:
 
     def wake(self) -> None:
         """There is something new."""
-        if self._waiter is not None and not self._waiter.done():
+        if self._waiter is None or self._waiter.done():
+            return
+        if self.line is None or not self._write_through(self.line):
             self._waiter.set_result(None)
+
+    def _write_through(self, line: Line) -> bool:
+        """Write what the window has, without the task; False where the task must see to it."""
+        while self.gone_because is None and self._epoch == self.log.epoch and not self._has_status_news:
+            if self.position is None:
+                return False
+            got = self.log.window.read(self.position, self.form, self._encode)
+            if got is Miss.NOTHING_NEW:
+                return True
+            if isinstance(got, Miss):
+                return False
+            position, frame = got
+            if frame.after is not After.GO_ON or (frame.data and not line.write(frame.data)):
+                return False
+            self.position = position
+            self._note_written()
+        return False
 
     def keep_alive(self) -> None:
         """Write something harmless: the connection has been silent for long."""
-        self._keep_alive = True
-        self.wake()
+        if self._waiter is None:
+            return
+        if self.line is not None and self.line.write(self.format.keep_alive):
+            self._note_written()
+        else:
+            self._keep_alive = True
+            self.wake()
 
     def let_go(self, because: str) -> None:
         """End this reader's connection; it may come back with its position."""
-        self.gone_because = because
-        if self.writing_since is not None:
-            self.aborted.set()
+        self.gone_because = self.gone_because or because
+        if self.writing_since is not None and self.line is not None:
+            self.line.abort()  # its socket takes nothing: there is no point in waiting for it
         self.wake()
 
     # -- for the connection
@@ -84,6 +119,9 @@ class Cursor:
     def written(self) -> None:
         """The frame has been taken by the socket."""
         self.writing_since = None
+        self._note_written()
+
+    def _note_written(self) -> None:
         self.written_at = self._now()
         self.writes += 1
 
@@ -101,7 +139,7 @@ class Cursor:
             if frame is not None:
                 if frame.data or frame.after is not After.GO_ON:
                     return frame
-            elif self._keep_alive:
+            elif self._keep_alive and self.format.keep_alive:
                 self._keep_alive = False
                 return Frame(self.format.keep_alive)
             else:
@@ -109,11 +147,14 @@ class Cursor:
         return None
 
     def _news_of_status(self) -> Frame | None:
-        status = self.log.status
-        if self._announced is None or (self._announced == "queued" and status == "in_progress"):
-            self._announced = status
-            return Frame(self.format.run(status))
-        return None
+        if not self._has_status_news:
+            return None
+        self._announced = self.log.status
+        return Frame(self.format.run(self._announced))
+
+    @property
+    def _has_status_news(self) -> bool:
+        return self._announced is None or (self._announced == "queued" and self.log.status == "in_progress")
 
     async def _read(self) -> Frame | None:
         """What lies after the position, from the window or the store; None if there is nothing yet."""

@@ -17,7 +17,7 @@ from headwater.core.events import FinishReason, Text, Usage
 from headwater.core.run import RunRequest
 from headwater.errors import Invalid
 from headwater.providers.base import Finish, Provider, ProviderError, Step
-from headwater.providers.demo_corpus import Corpus, excerpt
+from headwater.providers.demo_corpus import Corpus, excerpt, terms
 from headwater.providers.prompt import question, word_count
 from headwater.providers.strict import Misfit, convert
 
@@ -77,7 +77,10 @@ def compose(corpus: Corpus, asked: str) -> str:
     if not corpus.sections:
         return f"{_SELF} The documentation is not installed here, so there is nothing to quote. {_PLUG_IN}"
     section = best[0] if best else corpus.sections[0]
-    lead = "Nearest to your question is" if best else "None of your words occur in it, so here is how it begins:"
+    if best:
+        lead = "Nearest to your question is"
+    else:
+        lead = "None of your words occur in it, so this is how it begins:" if terms(asked) else "This is how it begins:"
     quoted, whole = excerpt(section)
     more = "" if whole else f"(There is more of this section in {section.source}.) "
     others = " and ".join(f"“{other.title}” in {other.source}" for other in best[1:])

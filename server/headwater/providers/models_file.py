@@ -73,7 +73,9 @@ class _Top(Struct, frozen=True, forbid_unknown_fields=True):
     models: dict[str, Any] = {}
 
 
-class _Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A `[models.NAME]` as it is written."""
+
     provider: str
     base_url: str | None = None
     model: Name | None = None
@@ -87,7 +89,7 @@ class _Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     idle_timeout_s: Seconds | None = None
 
 
-_DEFAULTS = _Table(provider="")
+_DEFAULTS = Table(provider="")
 # Keys that only mean something to an upstream server.
 _UPSTREAM_KEYS = ("base_url", "model", "api_key", "headers", "continuation", "token_limit_field", "include_usage")
 
@@ -127,7 +129,7 @@ def _spec(name: str, value: object, source: str, environ: Mapping[str, str]) -> 
     at = f"models.{name}"
     if not 1 <= len(name) <= 256 or not name.isprintable():
         raise Misfit(at[:64], "a model's name has 1 to 256 printable characters")
-    table = convert(value, _Table, at=at)
+    table = convert(value, Table, at=at)
     _check_provider(table, at)
     for fallback in table.fallbacks:
         if fallback == name or table.fallbacks.count(fallback) > 1:
@@ -158,12 +160,13 @@ def _spec(name: str, value: object, source: str, environ: Mapping[str, str]) -> 
     )
 
 
-def _check_provider(table: _Table, at: str) -> None:
+def _check_provider(table: Table, at: str) -> None:
     """Each provider has the keys that it needs and none that it would ignore."""
     if table.provider == "openai":
         if table.base_url is None:
             raise Misfit(f"{at}.base_url", 'is required with provider = "openai", such as "http://127.0.0.1:11434/v1"')
-        check_base_url(table.base_url, f"{at}.base_url")
+        if wrong := _wrong_with(table.base_url):
+            raise Misfit(f"{at}.base_url", wrong)
         return
     if table.provider != "demo" and not _FUNCTION.fullmatch(table.provider):
         raise Misfit(f"{at}.provider", 'Expected "openai", "demo" or "python:package.module:function"')
@@ -173,18 +176,24 @@ def _check_provider(table: _Table, at: str) -> None:
 
 
 def check_base_url(url: str, at: str) -> None:
-    """Raise Misfit unless `url` is where an HTTP server can be."""
+    """Raise ConfigError, beginning with `at`, unless `url` is where an HTTP server can be."""
+    if wrong := _wrong_with(url):
+        raise ConfigError(f"{at}: {wrong}")
+
+
+def _wrong_with(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises where it is not a port
     except ValueError:
-        raise Misfit(at, "is not a URL") from None
+        return "is not a URL"
     if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[^\x21-\x7e]", url):
-        raise Misfit(at, "must be an http:// or https:// URL")
+        return "must be an http:// or https:// URL"
     if parts.username is not None:
-        raise Misfit(at, "must hold no user name or password; put the key into api_key")
+        return "must hold no user name or password, which would be printed; send the key as a header"
     if parts.query or parts.fragment:
-        raise Misfit(at, "must end with its path, before any ? or #")
+        return "must end with its path, before any ? or #"
+    return None
 
 
 def _reveal(text: str, environ: Mapping[str, str], at: str) -> str:

@@ -70,6 +70,7 @@ class ChatStream:
                 message = self._scrub(error_message(error)) or "it gave no reason"
                 self._fail("bad_upstream_data", f"the upstream answered 200 with an error: {message}")
             elif chunk.choices:
+                self._said_done = True  # by being whole
                 self._take_chunk(chunk, steps)
             else:
                 self._fail("bad_upstream_data", "the upstream answered with JSON that is no completion")
@@ -114,7 +115,7 @@ class ChatStream:
     @property
     def usage(self) -> Usage | None:
         """What the upstream counted last."""
-        return self._counted and self._counted.usage()
+        return None if self._counted is None else self._counted.usage()
 
     def _take_all(self, events: list[ServerSentEvent], steps: list[Step]) -> None:
         for event in events:

@@ -1,32 +1,49 @@
-"""uvicorn's HTTP connection, with the two ways to end one that ASGI lacks."""
+"""uvicorn's HTTP connection, with what ASGI lacks for one that lives long."""
 
 import asyncio
+from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+EXTENSION = "headwater.connection"
+"""Where in `scope["extensions"]` a response finds its connection."""
 
 # Of one connection, in our own memory, before its writer waits; the kernel's buffer comes on top.
 WRITE_BUFFER_BYTES = 32 * 1024
 
 
 class Connection(HttpToolsProtocol):
-    """Offers `scope["extensions"]["headwater.connection"]`.
+    """A connection that a response which streams can write to directly, watch, and break off."""
 
-    `abort()` drops what was not sent: for a peer that takes nothing. `hang_up()` sends what was
-    written and closes without completing the body: for a body that must not look complete.
-    """
+    on_lost: Callable[[], None] | None = None
+    """Called once the client is gone."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.on_lost is not None:
+            self.on_lost()
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {"headwater.connection": {"abort": self._abort, "hang_up": self._hang_up}}
+        self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]  # ASGI leaves the values open
 
-    def _abort(self) -> None:
+    def write(self, data: bytes) -> bool:
+        """Write a chunk of a started, chunked body, unless the client is behind; whether it was written."""
+        if self.flow.write_paused or self.transport.is_closing():
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
+
+    def abort(self) -> None:
+        """Drop the connection and all that the client did not take."""
         self.cycle.disconnected = True  # else uvicorn logs an incomplete response as the app's fault
         self.transport.abort()
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """Send what was written and close, without completing the body: it must not look complete."""
         self.cycle.disconnected = True
         self.transport.close()

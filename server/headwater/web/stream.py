@@ -1,8 +1,10 @@
 """The response that follows a log, in any format."""
 
+import logging
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
+import anyio
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import AppStatus
 from starlette.background import BackgroundTask
@@ -11,9 +13,12 @@ from starlette.types import Receive, Scope, Send
 
 from headwater.config import Config
 from headwater.entropy import between
-from headwater.errors import HeadwaterError, StoreUnavailable
+from headwater.errors import HeadwaterError
 from headwater.formats.base import After, Frame
 from headwater.hub import Cursor
+from headwater.web.connection import EXTENSION, Connection
+
+log = logging.getLogger("headwater.web")
 
 # The command drains before it lets the server exit: streams are let go by the hub, spread over time.
 AppStatus.enable_automatic_graceful_drain = False
@@ -27,8 +32,9 @@ _HEADERS = {"Cache-Control": "no-cache, no-transform"}
 class LogResponse(EventSourceResponse):
     """Writes a cursor's frames, each as soon as the socket has taken the one before.
 
-    Keep-alives come from the cursor, so there is no task and no timer for them here. The other
-    two tasks of the base class stay: one sees the client leave, one sees the hub give up on it.
+    Keep-alives come from the cursor, and over our own connection class so do most frames, and the
+    news that the client left: then there is no other task than the request's. Under any other
+    server the base class sees to it, with a task that watches for each.
     """
 
     def __init__(
@@ -50,15 +56,27 @@ class LogResponse(EventSourceResponse):
         self._broken = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        connection = scope.get("extensions", {}).get("headwater.connection", {})
+        connection: Connection | None = scope.get("extensions", {}).get(EXTENSION)
         try:
-            await super().__call__(scope, receive, send)
+            if connection is None or scope["method"] == "HEAD":
+                self._cursor.line = self._watched = _Watched()
+                await super().__call__(scope, receive, send)
+            else:
+                await self._write_over(connection, send)
         finally:
             self._cursor.close()
-            if self._cursor.aborted.is_set():
-                _call(connection, "abort")
-            elif self._broken:
-                _call(connection, "hang_up")
+
+    async def _write_over(self, connection: Connection, send: Send) -> None:
+        self._cursor.line = connection
+        connection.on_lost = partial(self._cursor.let_go, "left")
+        try:
+            await self._stream_response(send)
+            if self._broken:
+                connection.hang_up()
+        finally:
+            connection.on_lost = None
+        if self.background is not None:
+            await self.background()
 
     async def _stream_response(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -85,17 +103,25 @@ class LogResponse(EventSourceResponse):
     async def _next(self) -> Frame | None:
         try:
             return await self._cursor.next()
-        except StoreUnavailable:
+        except HeadwaterError as error:
+            log.warning("%r ends early: %s", self._cursor, error.detail)
             return None  # the reader comes back, with its position
 
     async def _listen_for_exit_signal_with_grace(self) -> None:
-        await self._cursor.aborted.wait()
+        await self._watched.aborted.wait()
 
 
-def _call(connection: dict[str, Any], action: str) -> None:
-    """Under a server without our connection class it closes the connection itself, and logs it."""
-    if action in connection:
-        connection[action]()
+class _Watched:
+    """A line under a server of which only ASGI is known: the task writes, and is cancelled to abort."""
+
+    def __init__(self) -> None:
+        self.aborted = anyio.Event()
+
+    def write(self, data: bytes) -> bool:
+        return False
+
+    def abort(self) -> None:
+        self.aborted.set()
 
 
 class _Nothing:

@@ -36,8 +36,7 @@ class DatabaseFile:
         self.name = path
         self.in_memory = path == MEMORY
         self.readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
-        # One file may have several names, but only one lock.
-        self._path = Path(os.path.realpath(path))
+        self._path = Path(path)
         self._synchronous = synchronous
         self._max_bytes = max_bytes
         self._reader_count = readers
@@ -73,6 +72,7 @@ class DatabaseFile:
             schema.prepare(db)
             self.readers.put(db)
             return
+        self._path = Path(os.path.realpath(self.name))  # a file may have several names, but only one lock
         self._claim()
         db = self._connect(str(self._path))
         schema.check(db, self.name)

@@ -1,0 +1,30 @@
+"""The contract of `store/base.py` as tests. An engine's test file inherits the classes and adds `make_store`.
+
+    class TestHere(StoreContract):
+        @pytest.fixture
+        async def make_store(self) -> AsyncIterator[StoreMaker]: ...
+
+Each part of the contract is a file of this package.
+"""
+
+import pytest
+
+from tests.store.contract.appends import Appends
+from tests.store.contract.cancels import Cancels
+from tests.store.contract.durability import Durability
+from tests.store.contract.expiry import Expiry
+from tests.store.contract.leases import Leases
+from tests.store.contract.reads import Reads
+from tests.store.contract.runs import Runs
+
+__all__ = ["DurableStoreContract", "StoreContract"]
+
+
+@pytest.mark.anyio
+class StoreContract(Runs, Leases, Appends, Cancels, Reads, Expiry):
+    """What every engine promises."""
+
+
+@pytest.mark.anyio
+class DurableStoreContract(Durability):
+    """What an engine promises whose data outlives the store object."""

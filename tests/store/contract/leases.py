@@ -1,0 +1,133 @@
+"""Contract: who may produce a run."""
+
+import asyncio
+
+from headwater.core.events import End, Text
+from headwater.core.lifecycle import end_finished
+from headwater.entropy import new_tag
+from headwater.store.base import Outcome, RenewResult, Stale, Store
+from tests.store.maker import StoreMaker
+from tests.store.producing import Producer, a_run, start, take
+
+
+class Leases:
+    async def test_the_first_lease_begins_the_run(self, store: Store) -> None:
+        run = (await store.create(a_run(), None)).run
+        tag = new_tag()
+        lease = await store.take_lease(run.id, seen=0, tag=tag, holder="w", lease_s=3)
+        assert lease is not None
+        assert (lease.token, lease.tag) == (1, tag)
+        assert (lease.run.status, lease.run.token) == ("in_progress", 1)
+        assert lease.run.started_at is not None and lease.run.started_at >= run.created_at
+        assert await store.get(run.id) == lease.run
+
+    async def test_of_many_takers_one_wins(self, store: Store) -> None:
+        run = (await store.create(a_run(), None)).run
+        tries = (store.take_lease(run.id, seen=0, tag=new_tag(), holder="w", lease_s=3) for _ in range(10))
+        assert sum(lease is not None for lease in await asyncio.gather(*tries)) == 1
+
+    async def test_a_taker_that_asks_again_has_its_lease(self, store: Store) -> None:
+        run = (await store.create(a_run(), None)).run
+        tag = new_tag()
+        first = await store.take_lease(run.id, seen=0, tag=tag, holder="w", lease_s=3)
+        assert await store.take_lease(run.id, seen=0, tag=tag, holder="w", lease_s=3) == first
+
+    async def test_a_live_lease_is_not_taken_and_an_expired_one_is(self, store: Store, make_store: StoreMaker) -> None:
+        first = await start(store, lease_s=make_store.lease_s)
+        await first.write(Text("a"))
+        before = await store.get(first.run_id)
+        assert await store.take_lease(first.run_id, seen=1, tag=new_tag(), holder="w", lease_s=3) is None
+        await make_store.advance(make_store.lease_s)
+        lease = await store.take_lease(first.run_id, seen=1, tag=new_tag(), holder="w", lease_s=3)
+        assert lease is not None and before is not None
+        assert (lease.token, lease.run.position, lease.run.started_at) == (2, first.at, before.started_at)
+
+    async def test_who_saw_an_older_lease_takes_nothing(self, store: Store, make_store: StoreMaker) -> None:
+        first = await start(store, lease_s=make_store.lease_s)
+        await make_store.advance(make_store.lease_s)
+        for seen in (0, 2):
+            assert await store.take_lease(first.run_id, seen=seen, tag=new_tag(), holder="w", lease_s=3) is None
+
+    async def test_a_taker_whose_lease_was_taken_does_not_have_it_by_its_tag(
+        self, store: Store, make_store: StoreMaker
+    ) -> None:
+        first = await start(store, lease_s=make_store.lease_s)
+        await make_store.advance(make_store.lease_s)
+        await take(store, first.run_id, seen=1)
+        assert await store.take_lease(first.run_id, seen=0, tag=first.tag, holder="w", lease_s=3) is None
+
+    async def test_no_lease_on_what_has_ended_or_never_was(self, store: Store) -> None:
+        done = await start(store)
+        await done.write(end_finished("stop", None))
+        for run_id, seen in ((done.run_id, 1), ("run_nowhere", 0)):
+            assert await store.take_lease(run_id, seen=seen, tag=new_tag(), holder="w", lease_s=3) is None
+        assert await store.take_lease(done.run_id, seen=0, tag=done.tag, holder="w", lease_s=3) is None
+
+    async def test_a_renewed_lease_lives_longer(self, store: Store, make_store: StoreMaker) -> None:
+        one, two = await start(store, lease_s=make_store.lease_s), await start(store, lease_s=make_store.lease_s)
+        await make_store.advance(make_store.lease_s * 0.6)
+        assert await store.renew_leases([(one.run_id, 1)], make_store.lease_s) == [RenewResult(True)]
+        await make_store.advance(make_store.lease_s * 0.6)
+        assert [each.run_id for each in await store.stale(10)] == [two.run_id]
+
+    async def test_an_expired_lease_that_nobody_took_is_held_again(self, store: Store, make_store: StoreMaker) -> None:
+        one = await start(store, lease_s=make_store.lease_s)
+        await make_store.advance(make_store.lease_s)
+        assert await store.renew_leases([(one.run_id, 1)], 3) == [RenewResult(True)]
+        assert await store.stale(10) == []
+        assert await store.take_lease(one.run_id, seen=1, tag=new_tag(), holder="w", lease_s=3) is None
+
+    async def test_renewals_are_answered_each_in_its_place(self, store: Store, make_store: StoreMaker) -> None:
+        lost, done = await start(store, lease_s=make_store.lease_s), await start(store)
+        await make_store.advance(make_store.lease_s)
+        await take(store, lost.run_id, seen=1)
+        await done.write(end_finished("stop", None))
+        queued = (await store.create(a_run(), None)).run
+        live = await start(store)
+        held = [(lost.run_id, 1), (live.run_id, 1), (done.run_id, 1), ("run_nowhere", 1), (queued.id, 0)]
+        assert [result.held for result in await store.renew_leases(held, 3)] == [False, True, False, False, False]
+        assert await store.renew_leases([], 3) == []
+
+    async def test_a_released_run_is_free_at_once(self, store: Store) -> None:
+        one = await start(store)
+        await store.release_lease(one.run_id, 1)
+        assert await store.stale(10) == [Stale(one.run_id, 1, "in_progress")]
+        assert (await take(store, one.run_id, seen=1)).token == 2
+
+    async def test_only_the_holder_releases(self, store: Store) -> None:
+        one = await start(store)
+        for run_id, token in ((one.run_id, 0), (one.run_id, 2), ("run_nowhere", 1)):
+            await store.release_lease(run_id, token)
+        assert await store.stale(10) == []
+
+    async def test_unfinished_runs_that_nobody_holds_are_found_oldest_first(
+        self, store: Store, make_store: StoreMaker
+    ) -> None:
+        queued = (await store.create(a_run(), None)).run
+        await make_store.advance(0.01)
+        dead = await start(store, lease_s=make_store.lease_s)
+        done = await start(store, lease_s=make_store.lease_s)
+        await done.write(end_finished("stop", None))
+        await make_store.advance(make_store.lease_s)
+        await start(store)
+        found = [Stale(queued.id, 0, "queued"), Stale(dead.run_id, 1, "in_progress")]
+        assert await store.stale(10) == found
+        assert await store.stale(1) == found[:1]
+
+    async def test_a_late_producer_writes_until_its_run_is_taken(self, store: Store, make_store: StoreMaker) -> None:
+        late = await start(store, lease_s=make_store.lease_s)
+        await make_store.advance(make_store.lease_s)
+        await late.write(Text("still mine"))
+        heir = await take(store, late.run_id, seen=1)
+        assert heir.at == late.at
+        for events in ((Text("mine?"),), (End("completed", "stop"),)):
+            assert (await late.send(late.next(*events))).outcome is Outcome.FENCED
+        await heir.write(Text("mine"))
+
+    async def test_an_heir_is_told_of_the_cancel(self, store: Store, make_store: StoreMaker) -> None:
+        first = await start(store, lease_s=make_store.lease_s)
+        await store.cancel(first.run_id, new_tag())
+        await make_store.advance(make_store.lease_s)
+        lease = await store.take_lease(first.run_id, seen=1, tag=new_tag(), holder="w", lease_s=3)
+        assert lease is not None and lease.run.cancelled
+        await Producer(store, lease).write(End("cancelled"))

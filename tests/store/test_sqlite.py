@@ -1,0 +1,23 @@
+"""The SQLite store keeps the contract, on a file and in memory."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.store.contract import DurableStoreContract, StoreContract
+from tests.store.maker import StoreMaker
+from tests.store.sqlite_maker import SqliteMaker
+
+
+class TestOnAFile(StoreContract, DurableStoreContract):
+    @pytest.fixture
+    async def make_store(self, maker: SqliteMaker) -> StoreMaker:
+        return maker
+
+
+class TestInMemory(StoreContract):
+    @pytest.fixture
+    async def make_store(self) -> AsyncIterator[StoreMaker]:
+        maker = SqliteMaker()
+        yield maker
+        await maker.close()

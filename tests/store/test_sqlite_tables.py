@@ -1,0 +1,53 @@
+"""How the SQLite store finds rows, and that it leaves none behind."""
+
+import pytest
+
+from headwater.core.events import Status, Text
+from headwater.core.lifecycle import end_finished
+from headwater.store.sqlite import reads, writes
+from tests.store.producing import a_key, a_run, start, take
+from tests.store.sqlite_maker import SqliteMaker
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_long_log_is_swept_in_steps_between_which_others_write(maker: SqliteMaker) -> None:
+    store = await maker.open()
+    one = await start(store)
+    while one.at.seq < writes._SWEPT_ROWS + 10:
+        await one.write(Text("a"))
+    await one.write(end_finished("stop", None))
+    await maker.advance(maker.run_ttl_s)
+    assert await store._write(writes.sweep, 10) == (0, True)
+    maker.now -= 10 * maker.run_ttl_s  # a clock that is set back shows no half log
+    assert await store.get(one.run_id) is None
+    assert await store.expire(10) == 1
+    assert store._file.writer.execute("SELECT count(*) FROM entries").fetchone() == (0,)
+
+
+async def test_nothing_is_left_in_any_table_of_a_removed_run(maker: SqliteMaker) -> None:
+    store = await maker.open()
+    run = (await store.create(a_run(), a_key())).run
+    one = await take(store, run.id)
+    await one.write(Text("a"), end_finished("stop", None))
+    await store.delete(run.id)
+    for table in ("runs", "requests", "entries", "keys"):
+        assert store._file.writer.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
+
+
+@pytest.mark.parametrize("older_than", [None, (1.0, 1)])
+@pytest.mark.parametrize("status", [None, "completed"])
+@pytest.mark.parametrize(("conversation", "index"), [(None, None), ("c", "runs_by_conversation")])
+async def test_a_list_is_found_by_an_index_in_its_order(
+    maker: SqliteMaker,
+    conversation: str | None,
+    status: Status | None,
+    older_than: tuple[float, int] | None,
+    index: str | None,
+) -> None:
+    store = await maker.open()
+    sql, values = reads.list_query("ann", conversation, status, older_than, 1.0)
+    plan = [row[3] for row in store._file.writer.execute(f"EXPLAIN QUERY PLAN {sql}", (*values, 10))]
+    expected = index or ("runs_by_status" if status else "runs_by_owner")
+    assert plan[0].startswith(f"SEARCH runs USING INDEX {expected} (owner=?")
+    assert not [step for step in plan if "SCAN" in step or "TEMP B-TREE" in step]

@@ -1,0 +1,234 @@
+"""What the scripted upstream can be told to do, and how it does it."""
+
+import asyncio
+import json
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+Fault = Literal[
+    "close_before_headers",
+    "reset_before_headers",
+    "silence",  # nothing at all, not even headers
+    "cut",  # the connection is closed, in mid-body
+    "reset",  # the same with a RST
+    "stall",  # nothing more comes; with `keep_alive_s` comments do
+    "malformed",  # one line that is not JSON, then on as before
+    "error",  # an error event, then the end of the body
+    "error_done",  # an error event, then [DONE]
+    "done",  # [DONE] at once, without a finish_reason
+]
+
+# A RST throws away what the reader has not fetched. It is given this long to fetch it, so that tests know what it saw.
+_BEFORE_RESET_S = 0.1
+
+
+class Script(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the upstream does with one request. Without anything it is eight tokens and a clean end.
+
+    The order: `refusals`, then `status`; headers; `start_s`; the tokens, `interval_s` apart, with `fault` after the
+    first `after` of them; the finish_reason; the usage; [DONE]; the end of the body.
+    """
+
+    refusals: list[int] = []  # statuses of the first tries of one request; 0 is a RST
+    retry_after: str | None = None  # header of every refusal
+    status: int = 200
+    content_type: str = "text/event-stream"
+    body: str | None = None  # sent instead of everything below; a refusal has an error of its own
+    start_s: float = 0.0  # from the headers to the first token
+    tokens: int = 8  # so many words "0 1 2 …"
+    pieces: list[str] | None = None  # these texts instead
+    deltas: list[dict[str, Any]] | None = None  # these `delta` objects instead
+    interval_s: float = 0.0  # between tokens
+    keep_alive_s: float | None = None  # a comment whenever so long nothing else is sent while it waits
+    split: int | None = None  # so many bytes a packet, wherever that cuts; 1 is one by one
+    fault: Fault | None = None
+    after: int = 0  # tokens before the fault
+    finish_reason: str | None = "stop"
+    usage: Literal["end", "every", "none"] = "end"  # "every" chunk has it, as vLLM's continuous usage
+    done: bool = True  # whether [DONE] comes
+    # "close" has no framing; "cut" has, but closes without the last chunk; "open" never ends the body.
+    end: Literal["chunked", "close", "cut", "open"] = "chunked"
+
+    def extra(self) -> dict[str, Any]:
+        """The `extra` of a run that brings this script to the upstream."""
+        return {"script": msgspec.to_builtins(self)}
+
+    @property
+    def text(self) -> str:
+        """The text of the whole answer, were there no fault."""
+        return "".join(delta.get("content") or "" for delta in self.all_deltas())
+
+    def all_deltas(self) -> list[dict[str, Any]]:
+        """The `delta` of each token."""
+        if self.deltas is not None:
+            return self.deltas
+        return [{"content": piece} for piece in self.pieces or [f"{number} " for number in range(self.tokens)]]
+
+
+@dataclass
+class Exchange:
+    """One request and what became of it. Times are monotonic seconds, one clock for all processes of a machine."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: Any
+    status: int = 0  # 0: no answer was begun
+    tokens_sent: int = 0
+    started_at: float = field(default_factory=time.monotonic)
+    answered_at: float | None = None  # the script came to its end
+    closed_at: float | None = None  # the peer closed the connection before that
+
+
+class Answer:
+    """One script being played to one request."""
+
+    def __init__(self, transport: asyncio.Transport, exchange: Exchange, script: Script) -> None:
+        self._transport = transport
+        self._exchange = exchange
+        self._script = script
+
+    async def play(self, status: int) -> None:
+        """From the headers to the end of the body."""
+        script = self._script
+        if status == 0 or script.fault == "reset_before_headers":
+            return self._reset()
+        if script.fault == "close_before_headers":
+            return self._transport.close()
+        if script.fault == "silence":
+            await asyncio.Event().wait()
+        self._exchange.status = status
+        if status != 200:
+            return self._refuse(status)
+        self._head()
+        if script.body is not None:
+            await self._send(script.body.encode())
+        else:
+            await self._wait(script.start_s)
+            if not await self._tokens():
+                return None
+            await self._ending()
+        await self._end_of_body()
+
+    def _refuse(self, status: int) -> None:
+        extra = {"retry-after": self._script.retry_after} if self._script.retry_after else {}
+        error = {"error": {"message": f"scripted {status}", "type": "scripted", "code": None}}
+        body = self._script.body or json.dumps(error)
+        self._transport.write(reply(status, "application/json", body.encode(), extra))
+
+    def _head(self) -> None:
+        framing = "connection: close" if self._script.end == "close" else "transfer-encoding: chunked"
+        self._transport.write(
+            f"HTTP/1.1 200 OK\r\ncontent-type: {self._script.content_type}\r\n{framing}\r\n\r\n".encode()
+        )
+
+    async def _tokens(self) -> bool:
+        """Whether the answer goes on to its ending."""
+        script = self._script
+        start = time.monotonic()
+        for number, delta in enumerate(script.all_deltas()):
+            if number == script.after and script.fault and not await self._fault(script.fault):
+                return False
+            await self._wait(start + number * script.interval_s - time.monotonic())
+            await self._event(self._chunk(delta))
+            self._exchange.tokens_sent += 1
+        if script.fault and script.after >= self._exchange.tokens_sent:
+            return await self._fault(script.fault)
+        return True
+
+    async def _fault(self, fault: Fault) -> bool:
+        """Whether the answer goes on after it."""
+        match fault:
+            case "malformed":
+                await self._send(b'data: {"choices":[{"delta":{"con\n\n')
+                return True
+            case "stall":
+                await self._wait(float("inf"))
+            case "cut":
+                self._transport.close()
+            case "reset":
+                await asyncio.sleep(_BEFORE_RESET_S)
+                self._reset()
+            case "error" | "error_done":
+                await self._event({"error": {"message": "scripted error", "type": "server_error", "code": 500}})
+                if fault == "error_done":
+                    await self._send(b"data: [DONE]\n\n")
+                await self._end_of_body()
+            case "done":
+                await self._send(b"data: [DONE]\n\n")
+                await self._end_of_body()
+        return False
+
+    async def _ending(self) -> None:
+        script = self._script
+        if script.finish_reason is not None:
+            await self._event(self._chunk({}, script.finish_reason))
+        if script.usage != "none":
+            await self._event(self._chunk(None))
+        if script.done:
+            await self._send(b"data: [DONE]\n\n")
+
+    async def _end_of_body(self) -> None:
+        match self._script.end:
+            case "chunked":
+                self._transport.write(b"0\r\n\r\n")
+            case "close" | "cut":
+                self._transport.close()
+            case "open":
+                await self._wait(float("inf"))
+
+    def _chunk(self, delta: dict[str, Any] | None, finish_reason: str | None = None) -> dict[str, Any]:
+        """The chunk with this delta, or the usage's for None."""
+        chunk: dict[str, Any] = {
+            "id": "chatcmpl-1",
+            "object": "chat.completion.chunk",
+            "created": 0,
+            "model": "scripted",
+        }
+        chunk["choices"] = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
+        if delta is None or self._script.usage == "every":
+            sent = self._exchange.tokens_sent
+            chunk["usage"] = {"prompt_tokens": 3, "completion_tokens": sent, "total_tokens": 3 + sent}
+        return chunk
+
+    async def _event(self, value: object) -> None:
+        await self._send(b"data: %b\n\n" % json.dumps(value, ensure_ascii=False).encode())
+
+    async def _send(self, data: bytes) -> None:
+        size = self._script.split or len(data)
+        for at in range(0, len(data), size):
+            piece = data[at : at + size]
+            framed = piece if self._script.end == "close" else b"%x\r\n%b\r\n" % (len(piece), piece)
+            self._transport.write(framed)
+            if self._script.split:
+                await asyncio.sleep(0)  # so that they are written, and often arrive, one by one
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait, keeping the line alive if the script says so."""
+        until = time.monotonic() + seconds
+        step = self._script.keep_alive_s or float("inf")
+        while (left := until - time.monotonic()) > 0:
+            if min(left, step) == float("inf"):
+                await asyncio.Event().wait()
+            await asyncio.sleep(min(left, step))
+            if left > step:
+                await self._send(b": keep-alive\n\n")
+
+    def _reset(self) -> None:
+        # Lingering for no time makes the kernel send a RST where it would send a FIN.
+        sock = self._transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
+
+
+def reply(status: int, content_type: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+    lines = [f"HTTP/1.1 {status} Scripted", f"content-type: {content_type}", f"content-length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
