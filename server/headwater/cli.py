@@ -48,8 +48,8 @@ def main() -> None:
 @click.option("--faults", is_flag=True, default=None, help="Let requests ask the demo model for faults.")
 def serve(**options: Any) -> None:
     """Start the server. Each option is also a variable: --port is HEADWATER_PORT, in the environment or .env."""
-    environ = {name: value for name, value in dotenv_values(".env").items() if value is not None} | dict(os.environ)
     try:
+        environ = _dot_env() | dict(os.environ)
         config = config_from(environ, **options)
         _set_up_logging(config.log_level)
         _refuse_strangers(config.host)
@@ -59,6 +59,16 @@ def serve(**options: Any) -> None:
     except ConfigError as error:
         click.echo(f"headwater: {error}", err=True)
         sys.exit(2)
+
+
+def _dot_env() -> dict[str, str]:
+    """What `.env` sets, if there is one. Raises ConfigError."""
+    try:
+        return {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    except UnicodeDecodeError as error:
+        raise ConfigError(f".env: is not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise ConfigError(f".env: cannot be read: {error.strerror}") from None
 
 
 def _refuse_strangers(host: str) -> None:
@@ -125,8 +135,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then say what a newcomer needs next."""
+        self.lifespan.state.update(self._state)  # first: connections may be waiting to be accepted
         await super().startup(sockets)
-        self.lifespan.state.update(self._state)
         if sockets:
             click.echo(welcome(sockets[0].getsockname()), err=True)
 

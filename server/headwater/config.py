@@ -3,6 +3,7 @@
 A setting is named after its field: `lease_s` is `HEADWATER_LEASE_S`, in the environment or `.env`.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,8 +24,8 @@ class Config(Struct, frozen=True, kw_only=True):
     store: str = "sqlite:headwater.db"
     models: str = "headwater.toml"  # read if it exists; naming another makes it compulsory
     workers: int = 1
-    faults: bool = False  # lets a request ask the demo model for faults
-    any_model: bool = False  # passes unknown model names to OPENAI_BASE_URL
+    faults: bool = False  # whoever may ask for faults can stall and cut answers
+    any_model: bool = False  # a mistyped name is better refused here
     log_level: str = "info"
 
     # -- durability
@@ -101,8 +102,8 @@ _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 def _check(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
-        if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0 and name not in _MAY_BE_ZERO:
-            raise ConfigError(f"{PREFIX}{name.upper()} must be more than 0, not {value}")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            _check_number(name, value)
     synchronous = values.get("sqlite_synchronous", "NORMAL")
     if synchronous not in ("NORMAL", "FULL"):
         raise ConfigError(f"{PREFIX}SQLITE_SYNCHRONOUS must be NORMAL or FULL, not {synchronous!r}")
@@ -115,6 +116,18 @@ def _check(values: Mapping[str, Any]) -> None:
     if config.retry_ms_min > config.retry_ms_max:
         raise ConfigError(f"{PREFIX}RETRY_MS_MIN must not be more than {PREFIX}RETRY_MS_MAX")
 
+
+def _check_number(name: str, value: float) -> None:
+    variable, most = f"{PREFIX}{name.upper()}", _AT_MOST.get(name, math.inf)
+    if not math.isfinite(value):
+        raise ConfigError(f"{variable} must be a finite number, not {value}")
+    if value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
+        raise ConfigError(f"{variable} must be {'0 or more' if name in _MAY_BE_ZERO else 'more than 0'}, not {value}")
+    if value > most:
+        raise ConfigError(f"{variable} must be at most {most}, not {value}")
+
+
+_AT_MOST = {"port": 65_535, "send_buffer_bytes": 2**31 - 1}  # what the kernel has room for
 
 _MAY_BE_ZERO = frozenset(
     {

@@ -8,6 +8,7 @@ HeadwaterError
 ├── RequestTimeout 408      the body did not arrive in time: retryable
 ├── Conflict 409            IdempotencyConflict, RunNotEnded
 ├── TooLarge 413
+├── HeadTooLarge 431
 ├── UnsupportedMediaType 415
 ├── Invalid 422             a field's type or value, by its path
 ├── TooMany 429             retryable
@@ -94,6 +95,10 @@ class RunNotEnded(Conflict):
 
 class TooLarge(HeadwaterError):
     status, code, title, close_code = 413, "too_large", "Too large", 1009
+
+
+class HeadTooLarge(HeadwaterError):
+    status, code, title = 431, "head_too_large", "Request headers too large"
 
 
 class UnsupportedMediaType(HeadwaterError):

@@ -20,8 +20,8 @@ from tests.bench.measure import cpu_s, machine_cpu_s, now_us, percentile, rss_by
 from tests.bench.readers import Answer, Damaged, Pieces, read_chat, read_native
 from tests.bench.servers import call
 
-# Streams start spread over this time, as callers do; all at once would measure the accepting of connections.
-RAMP_S = 1.0
+# Streams start one after another, as callers come; all at once would measure the accepting of connections.
+START_EVERY_S = 1 / 300
 # Of the streams in the order of their start, those after this part are newcomers: they meet the load of the others,
 # and theirs is the first token that is counted. (The median of all would hang on when exactly a peer is overrun.)
 NEWCOMERS_AFTER = 2 / 3
@@ -125,7 +125,7 @@ async def relay(job: Job, result: Result) -> None:
     content = msgspec.json.encode({"model": "bench", "stream": True, **order})
     meter = Meter(job)
     readers = await asyncio.gather(
-        *(_open(job, Reader("POST", path, content), RAMP_S * n / job.streams) for n in range(job.streams))
+        *(_open(job, Reader("POST", path, content), START_EVERY_S * n) for n in range(job.streams))
     )
     await asyncio.gather(*(reader.closed for reader in readers))
     _evaluate(job, readers, meter.read(result), result)

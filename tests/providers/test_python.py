@@ -280,7 +280,8 @@ async def test_a_function_that_swallows_its_cancellation_is_left_behind_and_stop
         try:
             yield "first"
             await wait_deaf(deaf)
-            yield "second"
+            while True:
+                yield "more"
         finally:
             over.set()
 

@@ -90,6 +90,8 @@ class Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._task: asyncio.Task[None] | None = None
         self._exchange: Exchange | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -101,6 +103,12 @@ class Connection(asyncio.Protocol):
         if self._exchange is not None and self._exchange.answered_at is None:
             self._exchange.closed_at = time.monotonic()
         self.stop()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
 
     def stop(self) -> list[asyncio.Task[None]]:
         """Drop the connection; the task that is now ending."""
@@ -155,7 +163,7 @@ class Connection(asyncio.Protocol):
             except msgspec.ValidationError as error:
                 exchange.status = 400
                 return self._reply(400, {"error": {"message": f"not a script: {error}"}})
-            await Answer(self._transport, exchange, script).play(self.upstream.status_of(script, raw))
+            await Answer(self._transport, self._writable, exchange, script).play(self.upstream.status_of(script, raw))
         exchange.answered_at = time.monotonic()
 
     def _reply(self, status: int, value: object) -> None:

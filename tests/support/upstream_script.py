@@ -88,10 +88,13 @@ class Exchange:
 
 
 class Answer:
-    """One script being played to one request."""
+    """One script being played to one request. `writable` is clear while the peer does not read."""
 
-    def __init__(self, transport: asyncio.Transport, exchange: Exchange, script: Script) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, writable: asyncio.Event, exchange: Exchange, script: Script
+    ) -> None:
         self._transport = transport
+        self._writable = writable
         self._exchange = exchange
         self._script = script
 
@@ -207,6 +210,7 @@ class Answer:
             piece = data[at : at + size]
             framed = piece if self._script.end == "close" else b"%x\r\n%b\r\n" % (len(piece), piece)
             self._transport.write(framed)
+            await self._writable.wait()
             if self._script.split:
                 await asyncio.sleep(0)  # so that they are written, and often arrive, one by one
 

@@ -9,7 +9,7 @@ from collections import deque
 from enum import Enum
 
 from headwater.core.events import Attempt, Delta, End, Entry, Event, delta_bytes
-from headwater.core.position import Position
+from headwater.core.position import TAG_MAX, Position
 
 
 class Answer(Enum):
@@ -74,8 +74,9 @@ class ProducerLog:
         self._pending.append((_as_cancelled(end) if self.cancelled else end, 0))
 
     def drop_pending(self) -> None:
-        """Forget the output that was never handed out."""
-        self._pending.clear()
+        """Forget the output that was never handed out. An end that was said stays: it comes only once."""
+        ended = bool(self._pending) and isinstance(self._pending[-1][0], End)
+        self._pending = deque([self._pending[-1]] if ended else [])
         self.waiting_bytes = sum(_bytes(entry) for entry in self._sending)
 
     def next_entry(self) -> Entry | None:
@@ -125,11 +126,15 @@ class ProducerLog:
         events += [event for event, _ in self._pending]
         self.cancelled = True
         self._sending.clear()
-        self.drop_pending()
+        self._pending.clear()
+        self.waiting_bytes = 0
         kept = self._known_at(top)
         if kept is None:
             self._lose()
             return
+        if top.seq < self.stored.seq:
+            # Readers hold what is now lost for good: no position of theirs may join what is written in its place.
+            self.tag = self.tag % TAG_MAX + 1
         del self._history[kept:]
         self.top = self.stored = top
         if events and isinstance(events[-1], End):
@@ -146,9 +151,8 @@ class ProducerLog:
 
     def heal(self, top: Position) -> bool:
         """The store says that it stands at `top`: whether something must be written again."""
-        if top == self.stored or self._sending:
-            return bool(self._sending)
-        self._rewind(top)
+        if top != self.stored and not self._sending and not self.lost:
+            self._rewind(top)
         return bool(self._sending)
 
     def _known_at(self, top: Position) -> int | None:

@@ -72,9 +72,19 @@ class Window:
         """Whether `entry` can be added now."""
         if entry.after == self.top:
             return Fit.NEXT
-        if entry.seq < self.top.seq or entry.position == self.top:
-            return Fit.KNOWN
-        return Fit.APART
+        if entry.seq > self.top.seq or self._tag_at(entry.seq) not in (entry.tag, None):
+            return Fit.APART
+        return Fit.KNOWN
+
+    def _tag_at(self, seq: int) -> int | None:
+        """The tag that covers a seq up to the top, None before the window. Newest first: most news is new."""
+        if seq == self.top.seq:
+            return self.top.tag
+        for entries in (self._pending, *(chunk.entries for chunk in reversed(self._chunks))):
+            for entry in reversed(entries):
+                if entry.after.seq < seq:
+                    return entry.tag
+        return None
 
     def add(self, entry: Entry, size: int) -> None:
         """Take the next entry, of about `size` bytes; readers see it with the next flush."""

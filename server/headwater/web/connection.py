@@ -3,7 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from headwater.web.head import BoundedHead
 
 EXTENSION = "headwater.connection"
 """Where in `scope["extensions"]` a response finds its connection."""
@@ -12,7 +15,7 @@ EXTENSION = "headwater.connection"
 WRITE_BUFFER_BYTES = 32 * 1024
 
 
-class Connection(HttpToolsProtocol):
+class Connection(BoundedHead):
     """A connection that a response which streams can write to directly, watch, and break off."""
 
     on_lost: Callable[[], None] | None = None
@@ -31,6 +34,11 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]  # ASGI leaves the values open
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        # Where requests are pipelined, uvicorn's own `cycle` is that of the newest, not of the one being answered.
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
     def write(self, data: bytes) -> bool:
         """Write a chunk of a started, chunked body, unless the client is behind; whether it was written."""
         if self.flow.write_paused or self.transport.is_closing():
@@ -40,10 +48,10 @@ class Connection(HttpToolsProtocol):
 
     def abort(self) -> None:
         """Drop the connection and all that the client did not take."""
-        self.cycle.disconnected = True  # else uvicorn logs an incomplete response as the app's fault
+        self._answering.disconnected = True  # else uvicorn logs an incomplete response as the app's fault
         self.transport.abort()
 
     def hang_up(self) -> None:
         """Send what was written and close, without completing the body: it must not look complete."""
-        self.cycle.disconnected = True
+        self._answering.disconnected = True
         self.transport.close()

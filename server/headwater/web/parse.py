@@ -28,7 +28,7 @@ DEPTH_MAX = 64
 IDEMPOTENCY_KEY_MAX = 255
 
 _AT_BYTE = re.compile(r"\(byte (\d+)\)")
-_AT_PATH = re.compile(r" - at `(key in )?\$(.*?)`$")
+_AT_PATH = re.compile(r" - at (`key` in )?`\$(.*?)`$")
 _NAMED_FIELD = re.compile(r"(?:missing required|contains unknown) field `(.+?)`")
 
 
@@ -100,6 +100,8 @@ def _invalid(message: str) -> Invalid:
     at = _AT_PATH.search(message)
     path = at[2].lstrip(".") if at else ""
     reason = message[: at.start()] if at else message
+    if at and at[1]:
+        reason = f"{reason} as a key"
     named = _NAMED_FIELD.search(reason)
     if named is not None:
         path = f"{path}.{named[1]}" if path else named[1]

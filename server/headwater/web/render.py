@@ -8,17 +8,21 @@ from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from headwater.core.events import Attempt
 from headwater.core.lifecycle import ENDED
 from headwater.core.run import Run
-from headwater.errors import HeadwaterError, MethodNotAllowed, NotFound
+from headwater.errors import HeadwaterError, MethodNotAllowed, NotFound, Unavailable
 from headwater.formats.native import end_fields
 from headwater.runs import Answer
 
 log = logging.getLogger("headwater.web")
 
 _encode = msgspec.json.Encoder().encode
+
+# A passing trouble whose end nobody knows: soon enough for a person who waits, rare enough for a store in need.
+RETRY_AFTER_S = 1
 
 
 def json_response(
@@ -95,9 +99,12 @@ def problem(error: HeadwaterError) -> Response:
         document["field"] = error.field
     if error.limit is not None:
         document["limit"] = error.limit
-    if error.retry_after is not None:
-        document["retry_after"] = error.retry_after
-        headers["Retry-After"] = str(error.retry_after)
+    retry_after = error.retry_after
+    if retry_after is None and isinstance(error, Unavailable):
+        retry_after = RETRY_AFTER_S
+    if retry_after is not None:
+        document["retry_after"] = retry_after
+        headers["Retry-After"] = str(retry_after)
     return Response(_encode(document), error.status, headers, "application/problem+json")
 
 
@@ -112,12 +119,20 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
     if error.status_code == 405:
-        allowed = headers.get("Allow", "")
-        return problem(MethodNotAllowed(f"{request.method} is not allowed here; {allowed} is.", headers=headers))
+        allowed = _allowed(request)
+        detail = f"{request.method} is not allowed here. Allowed: {allowed}."
+        return problem(MethodNotAllowed(detail, headers={"Allow": allowed}))
     if error.status_code == 404:
         return problem(NotFound(f"There is nothing at {request.url.path}."))
     document = {"type": "about:blank", "title": error.detail, "status": error.status_code, "code": "http_error"}
     return Response(_encode(document), error.status_code, headers, "application/problem+json")
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes of this path; Starlette's own answer names those of the first."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    here = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in here for method in route.methods or ()}))
 
 
 async def on_crash(request: Request, error: Exception) -> Response:
