@@ -23,6 +23,8 @@ GUIDE = """# The guide
 
 Where it all begins.
 
+![A picture](x.svg)
+
 ## Resuming a stream
 
 Send the id of the last event back, and the stream resumes there.
@@ -91,6 +93,7 @@ def text(batches: list[list[Step]]) -> str:
 
 def test_a_document_is_cut_at_its_headings_but_not_inside_code() -> None:
     assert [section.title for section in CORPUS.sections] == ["The guide", "Resuming a stream", "Cancelling", "Limits"]
+    assert CORPUS.sections[0].text == "Where it all begins."
     assert "# not a heading" in CORPUS.sections[1].text
 
 

@@ -33,6 +33,8 @@ from tests.store.sqlite_maker import SqliteMaker
 EXAMPLES = os.environ.get("HEADWATER_MODEL_EXAMPLES")
 TAGS = st.integers(1, 4)  # few, so that writers are confused with one another as often as can be
 TOKENS = st.sampled_from([0, 0, 0, -1, 1])  # what a caller's token is off by
+SEQS = st.integers(0, 6) | st.integers(0, 12)
+CONVERSATIONS = st.sampled_from([None, "c"])
 LEASES_S = st.sampled_from([1.0, 3.0])
 DELTAS: st.SearchStrategy[Delta] = st.one_of(
     st.builds(Text, st.text(max_size=3)),
@@ -43,11 +45,8 @@ EVENTS: st.SearchStrategy[Event] = DELTAS | st.builds(
     Attempt, st.integers(2, 3), st.just("takeover"), st.sampled_from(["continued", "restarted"])
 )
 ENDS = st.sampled_from([End("completed", "stop"), End("cancelled"), End("failed")])
-BATCHES = st.one_of(
-    st.lists(EVENTS, min_size=1, max_size=4).map(tuple),
-    st.tuples(EVENTS, ENDS),
-    st.tuples(ENDS),
-)
+OUTPUTS = st.lists(EVENTS, min_size=1, max_size=4).map(tuple)
+BATCHES = st.one_of(OUTPUTS, OUTPUTS, st.tuples(EVENTS, ENDS), st.tuples(ENDS))
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -84,13 +83,21 @@ class StoreMachine(RuleBasedStateMachine):
             return type(error)
 
     @initialize(target=runs)
-    def an_unknown_run(self) -> str:
-        return "run_nowhere"
+    def two_runs(self) -> Any:
+        """Two to begin with, so that most of what follows has something to do."""
+        return multiple(self.begin(1, 3.0, None), self.begin(2, 1.0, None))
+
+    @rule(target=runs, tag=TAGS, lease_s=LEASES_S, conversation=CONVERSATIONS)
+    def begin(self, tag: int, lease_s: float, conversation: str | None) -> str:
+        self.create("ann", conversation, None, "h1", None)
+        run = f"run_{self.count}"
+        self.take(run, 0, tag, lease_s)
+        return run
 
     @rule(
         target=runs,
         owner=st.sampled_from(["ann", "bob"]),
-        conversation=st.sampled_from([None, "c"]),
+        conversation=CONVERSATIONS,
         key=st.sampled_from([None, None, "k1", "k2"]),
         body_hash=st.sampled_from(["h1", "h1", "h2"]),
         again=st.none() | runs,
@@ -110,11 +117,15 @@ class StoreMachine(RuleBasedStateMachine):
             lambda: self.model.take_lease(run, seen, tag, lease_s),
         )
 
+    @rule(target=sent, run=runs, batches=st.lists(OUTPUTS, min_size=1, max_size=4))
+    def append(self, run: str, batches: list[tuple[Event, ...]]) -> Any:
+        return multiple(*(self.send(self.an_append(run, events)) for events in batches))
+
     @rule(target=sent, run=runs, events=BATCHES)
-    def append(self, run: str, events: tuple[Event, ...]) -> Append:
+    def append_end(self, run: str, events: tuple[Event, ...]) -> Append:
         return self.send(self.an_append(run, events))
 
-    @rule(target=sent, run=runs, events=BATCHES, off=TOKENS, tag=TAGS, after=st.none() | st.integers(0, 12))
+    @rule(target=sent, run=runs, events=BATCHES, off=TOKENS, tag=TAGS, after=st.none() | SEQS)
     def append_wrongly(self, run: str, events: tuple[Event, ...], off: int, tag: int, after: int | None) -> Append:
         at = None if after is None else Position(after, tag) if after else START
         return self.send(self.an_append(run, events, off=off, tag=tag, after=at))
@@ -142,11 +153,11 @@ class StoreMachine(RuleBasedStateMachine):
     def cancel(self, run: str, tag: int) -> None:
         self.same(self.store.cancel(run, tag), lambda: self.model.cancel(run, tag))
 
-    @rule(run=runs, seq=st.integers(0, 12), tag=TAGS, own=st.booleans(), max_bytes=st.sampled_from([1, 40, 10**6]))
-    def read(self, run: str, seq: int, tag: int, own: bool, max_bytes: int) -> None:
+    @rule(run=runs | st.just("run_nowhere"), seq=SEQS, tag=st.none() | TAGS, max_bytes=st.sampled_from([1, 40, 10**6]))
+    def read(self, run: str, seq: int, tag: int | None, max_bytes: int) -> None:
         row = self.model.find(run)
-        after = Position(seq, tag) if seq else START
-        if own and row is not None and 0 < seq <= row.top.seq:
+        after = Position(seq, tag or 1) if seq else START
+        if tag is None and row is not None and 0 < seq <= row.top.seq:
             after = row.events[seq - 1][1]
         expected = self.model.read(run, after)
         got = self.loop.run(self.store.read(run, after, max_bytes))
@@ -157,13 +168,13 @@ class StoreMachine(RuleBasedStateMachine):
             assert got.entries == expected.entries[: len(got.entries)]
             assert bool(got.entries) == bool(expected.entries)
 
-    @rule(run=runs)
+    @rule(run=runs | st.just("run_nowhere"))
     def contents(self, run: str) -> None:
         self.same(self.store.contents(run), lambda: self.model.contents(run))
 
     @rule(
         owner=st.sampled_from(["ann", "bob"]),
-        conversation=st.sampled_from([None, "c"]),
+        conversation=CONVERSATIONS,
         status=st.sampled_from([None, "queued", "in_progress", "cancelled"]),
         before=st.none() | runs,
         limit=st.integers(1, 5),
@@ -178,19 +189,19 @@ class StoreMachine(RuleBasedStateMachine):
     def delete(self, run: str) -> None:
         self.same(self.store.delete(run), lambda: self.model.delete(run))
 
-    @rule()
-    def expire(self) -> None:
-        self.same(self.store.expire(1000), self.model.expire_everything)
-
-    @rule(seconds=st.sampled_from([0.5, 2.0, 2.0, 15.0, 70.0]))
-    def wait(self, seconds: float) -> None:
+    @rule(
+        seconds=st.sampled_from([0.5, 2.0, 2.0, 2.0, 15.0, 70.0]),
+        expire=st.booleans(),
+        reopen=st.sampled_from([False, False, True]),
+    )
+    def let_time_pass(self, seconds: float, expire: bool, reopen: bool) -> None:
         self.loop.run(self.maker.advance(seconds))
         self.model.now += seconds
-
-    @rule()
-    def reopen(self) -> None:
-        self.loop.run(self.store.close())
-        self.store = self.loop.run(self.maker.open())
+        if expire:
+            self.same(self.store.expire(1000), self.model.expire_everything)
+        if reopen:
+            self.loop.run(self.store.close())
+            self.store = self.loop.run(self.maker.open())
 
     @invariant()
     def every_run_is_as_the_model_has_it(self) -> None:
@@ -226,7 +237,7 @@ def test_a_store_answers_as_the_model_does() -> None:
     run_state_machine_as_test(
         StoreMachine,
         settings=settings(
-            max_examples=int(EXAMPLES or 60),
+            max_examples=int(EXAMPLES or 100),
             stateful_step_count=40,
             derandomize=EXAMPLES is None,
             deadline=None,

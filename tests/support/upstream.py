@@ -139,9 +139,12 @@ class Connection(asyncio.Protocol):
         self._task.add_done_callback(self._answered)
 
     def _answered(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            task.result()  # a fault of this file is shown by the loop
-            self._next_request()
+        if task.cancelled():
+            return
+        if task.exception() is not None:
+            self._transport.abort()  # so that nobody waits for an answer
+        task.result()  # the loop shows a fault of this file
+        self._next_request()
 
     async def _answer(self, method: str, path: str, headers: Mapping[str, str], raw: bytes) -> None:
         if path == "/exchanges":

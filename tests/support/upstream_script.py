@@ -205,7 +205,7 @@ class Answer:
         await self._send(b"data: %b\n\n" % json.dumps(value, ensure_ascii=False).encode())
 
     async def _send(self, data: bytes) -> None:
-        size = self._script.split or len(data)
+        size = self._script.split or max(1, len(data))
         for at in range(0, len(data), size):
             piece = data[at : at + size]
             framed = piece if self._script.end == "close" else b"%x\r\n%b\r\n" % (len(piece), piece)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 _HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*")
 _FENCE = re.compile(r"\s{0,3}(```|~~~)")
+_PICTURE = re.compile(r"\s*!\[.*\]\(.*\)\s*")
 _WORD = re.compile(r"[^\W_]+")
 
 # The usual BM25 constants: how soon a repeated word stops counting, how much length is held against a section.
@@ -53,7 +54,7 @@ def sections(markdown: str, source: str) -> list[Section]:
         heading = None if fenced else _HEADING.fullmatch(line)
         if heading:
             found.append((heading[2].replace("`", ""), []))
-        else:
+        elif fenced or not _PICTURE.fullmatch(line):  # a picture is not for reading out
             found[-1][1].append(line)
     texts = ((title, "\n".join(lines).strip()) for title, lines in found)
     return [Section(source, title, text) for title, text in texts if text]
