@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from functools import partial
 from pathlib import Path
 
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
@@ -77,6 +78,7 @@ def create_app(
     """
     config = config or config_from(environ)
     _check(config)
+    sources = _read_sources(config, providers or {}, environ)
     return Starlette(
         routes=ROUTES,
         middleware=[Middleware(ResponseHead)],
@@ -85,7 +87,7 @@ def create_app(
             HTTPException: on_http_exception,
             Exception: on_crash,
         },
-        lifespan=partial(_lifespan, config, providers or {}, environ),
+        lifespan=partial(_lifespan, config, sources, environ),
     )
 
 
@@ -99,15 +101,12 @@ def lifespan(app: Starlette) -> AbstractAsyncContextManager[Mapping[str, object]
 
 @asynccontextmanager
 async def _lifespan(
-    config: Config,
-    providers: Mapping[str, Provider | AnswerFunction],
-    environ: Mapping[str, str],
-    app: Starlette,
+    config: Config, sources: "_Sources", environ: Mapping[str, str], app: Starlette
 ) -> AsyncIterator[AppState]:
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(HttpClient(max_connections=config.upstream_connections))
-        catalog = await _build_catalog(config, providers, environ, http)
+        catalog = await _build_catalog(config, sources, environ, http)
         stack.push_async_callback(catalog.close)
         store = build_store(config)
         await store.open()
@@ -153,13 +152,36 @@ def _check(config: Config) -> None:
     build_store(config)
 
 
-async def _build_catalog(
-    config: Config,
-    providers: Mapping[str, Provider | AnswerFunction],
-    environ: Mapping[str, str],
-    http: HttpClient,
-) -> Catalog:
-    demo = DemoProvider(load_corpus(), faults=config.faults)
+class _Sources(Struct):
+    """What answers can come from, as far as it lies on this machine."""
+
+    file: ModelsFile | None
+    functions: Mapping[str, Provider]
+    given: Mapping[str, Provider]
+    demo: Provider
+
+
+def _read_sources(
+    config: Config, providers: Mapping[str, Provider | AnswerFunction], environ: Mapping[str, str]
+) -> _Sources:
+    """Read the models file, the demo's documents and the user's modules: it blocks. Raises ConfigError."""
+    path = Path(config.models)
+    # A missing file matters only if it was asked for.
+    wanted = config.models != Config().models or path.exists()
+    file = read_models(path, environ) if wanted else None
+    functions: dict[str, Provider] = {}
+    for spec in file.models if file else ():
+        if spec.kind == "python":
+            try:
+                function = load_function(spec.provider.partition(":")[2])
+            except ConfigError as error:
+                raise ConfigError(f"{spec.where}: {error}") from None
+            functions[spec.name] = PythonProvider(function, spec.name)
+    given = {name: provider_of(answer, name) for name, answer in providers.items()}
+    return _Sources(file, functions, given, DemoProvider(load_corpus(), faults=config.faults))
+
+
+async def _build_catalog(config: Config, sources: _Sources, environ: Mapping[str, str], http: HttpClient) -> Catalog:
     timeout_s = config.connect_timeout_s
 
     def openai(spec: ModelSpec) -> Provider:
@@ -175,9 +197,6 @@ async def _build_catalog(
             include_usage=spec.include_usage,
         )
 
-    def python(spec: ModelSpec) -> Provider:
-        return PythonProvider(load_function(spec.provider.partition(":")[2]), spec.name)
-
     base_url, api_key = environ.get("OPENAI_BASE_URL", ""), environ.get("OPENAI_API_KEY") or None
 
     def upstream(name: str) -> Provider:
@@ -188,18 +207,10 @@ async def _build_catalog(
         check_base_url(base_url, "OPENAI_BASE_URL")
         discovered = await discover(lambda: list_models(http, base_url, api_key))
     return build_catalog(
-        _models_file(config, environ),
-        {"openai": openai, "demo": lambda spec: demo, "python": python},
-        demo=demo,
-        providers={name: provider_of(answer, name) for name, answer in providers.items()},
+        sources.file,
+        {"openai": openai, "demo": lambda spec: sources.demo, "python": lambda spec: sources.functions[spec.name]},
+        demo=sources.demo,
+        providers=sources.given,
         discovered={name: upstream(name) for name in discovered},
         any_model=upstream if config.any_model and base_url else None,
     )
-
-
-def _models_file(config: Config, environ: Mapping[str, str]) -> ModelsFile | None:
-    """The models file; a missing one matters only if it was asked for."""
-    path = Path(config.models)
-    if config.models == Config().models and not path.exists():
-        return None
-    return read_models(path, environ)

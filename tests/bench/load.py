@@ -21,7 +21,7 @@ from tests.bench.readers import Answer, Damaged, Pieces, read_chat, read_native
 from tests.bench.servers import call
 
 # Streams start one after another, as callers come; all at once would measure the accepting of connections.
-START_EVERY_S = 1 / 300
+START_EVERY_S = 1 / 200
 # Of the streams in the order of their start, those after this part are newcomers: they meet the load of the others,
 # and theirs is the first token that is counted. (The median of all would hang on when exactly a peer is overrun.)
 NEWCOMERS_AFTER = 2 / 3

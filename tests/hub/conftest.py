@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ async def make_hub(store: ForgetfulStore) -> AsyncIterator[MakeHub]:
     exchange = Exchange()
     async with AsyncExitStack() as stack:
 
-        def make(**settings: object) -> Hub:
+        def make(**settings: Any) -> Hub:
             broadcaster = LocalBroadcaster(exchange)
             stack.push_async_callback(broadcaster.close)
             hub = Hub(store, broadcaster, Config(**settings), Metrics())

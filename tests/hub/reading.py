@@ -2,9 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from headwater.core.events import Entry
 from headwater.core.position import Position
 from headwater.formats.base import After
 from headwater.hub import Cursor
@@ -89,8 +88,3 @@ async def quiet(cursor: Cursor) -> bool:
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     return not done
-
-
-def joined(entries: Sequence[Entry]) -> str:
-    """The text of some entries."""
-    return "".join(getattr(event, "text", "") for entry in entries for event in entry.events)

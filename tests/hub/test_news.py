@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from headwater.core.events import End
+from headwater.core.events import End, Entry
 from headwater.core.position import START, Position
 from headwater.formats.native import Native
 from headwater.hub import Hub
@@ -127,7 +127,7 @@ async def test_after_a_deaf_time_the_log_is_looked_up(producer: PublishingProduc
 async def test_what_comes_while_a_log_is_opened_is_not_lost(producer: PublishingProducer, there: Hub) -> None:
     """News between the subscription and the look at the store are held and merged."""
     opening = asyncio.ensure_future(there.follow(producer.run, Native, START))
-    written = []
+    written: list[Entry] = []
     while not opening.done():
         written.append(await producer.say(*texts(f"{len(written)} ")))
         await asyncio.sleep(0)

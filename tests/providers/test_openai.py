@@ -349,8 +349,14 @@ async def test_the_models_that_a_server_lists(client: HttpClient) -> None:
 
 async def test_a_server_without_models_says_so(client: HttpClient, upstream: Upstream) -> None:
     with pytest.raises(ProviderError) as caught:
-        await list_models(client, upstream.url + "/nothing/chat")
-    assert caught.value.reason == "bad_upstream_data" or "404" in caught.value.detail
+        await list_models(client, upstream.url + "/v2")
+    assert (caught.value.reason, "404" in caught.value.detail) == ("upstream_error", True)
+
+
+async def test_a_list_of_another_shape_is_bad_data(client: HttpClient, upstream: Upstream) -> None:
+    with pytest.raises(ProviderError) as caught:
+        await list_models(client, upstream.url.replace("/v1", "/shapes"))
+    assert caught.value.reason == "bad_upstream_data"
 
 
 async def test_models_of_a_closed_port_are_unreachable(client: HttpClient) -> None:

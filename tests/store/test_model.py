@@ -27,13 +27,13 @@ from headwater.core.position import START, Position
 from headwater.errors import HeadwaterError
 from headwater.store.base import Append, Store
 from tests.store.model import Model
-from tests.store.producing import a_key, a_run, an_append
+from tests.store.producing import a_key, a_run, an_append, texts
 from tests.store.sqlite_maker import SqliteMaker
 
 EXAMPLES = os.environ.get("HEADWATER_MODEL_EXAMPLES")
 TAGS = st.integers(1, 4)  # few, so that writers are confused with one another as often as can be
 TOKENS = st.sampled_from([0, 0, 0, -1, 1])  # what a caller's token is off by
-SEQS = st.integers(0, 6) | st.integers(0, 12)
+BACK = st.sampled_from([0, 0, 1, 2, -1])  # how far before the top of a log
 CONVERSATIONS = st.sampled_from([None, "c"])
 LEASES_S = st.sampled_from([1.0, 3.0])
 DELTAS: st.SearchStrategy[Delta] = st.one_of(
@@ -85,14 +85,21 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize(target=runs)
     def two_runs(self) -> Any:
         """Two to begin with, so that most of what follows has something to do."""
-        return multiple(self.begin(1, 3.0, None), self.begin(2, 1.0, None))
+        return multiple(self.begin(1, 3.0, None, texts("a", "b", "c")), self.begin(2, 1.0, None, texts("d")))
 
-    @rule(target=runs, tag=TAGS, lease_s=LEASES_S, conversation=CONVERSATIONS)
-    def begin(self, tag: int, lease_s: float, conversation: str | None) -> str:
+    @rule(target=runs, tag=TAGS, lease_s=LEASES_S, conversation=CONVERSATIONS, events=OUTPUTS)
+    def begin(self, tag: int, lease_s: float, conversation: str | None, events: tuple[Event, ...]) -> str:
         self.create("ann", conversation, None, "h1", None)
         run = f"run_{self.count}"
         self.take(run, 0, tag, lease_s)
+        self.send(self.an_append(run, events))
         return run
+
+    @rule(run=runs, tag=TAGS, lease_s=LEASES_S, events=OUTPUTS)
+    def take_over(self, run: str, tag: int, lease_s: float, events: tuple[Event, ...]) -> None:
+        self.let_time_pass(3.0, False, False)
+        self.take(run, 0, tag, lease_s)
+        self.send(self.an_append(run, events))
 
     @rule(
         target=runs,
@@ -125,10 +132,11 @@ class StoreMachine(RuleBasedStateMachine):
     def append_end(self, run: str, events: tuple[Event, ...]) -> Append:
         return self.send(self.an_append(run, events))
 
-    @rule(target=sent, run=runs, events=BATCHES, off=TOKENS, tag=TAGS, after=st.none() | SEQS)
-    def append_wrongly(self, run: str, events: tuple[Event, ...], off: int, tag: int, after: int | None) -> Append:
-        at = None if after is None else Position(after, tag) if after else START
-        return self.send(self.an_append(run, events, off=off, tag=tag, after=at))
+    @rule(target=sent, run=runs, events=BATCHES, off=TOKENS, tag=TAGS, back=BACK, of=st.none() | TAGS)
+    def append_wrongly(
+        self, run: str, events: tuple[Event, ...], off: int, tag: int, back: int, of: int | None
+    ) -> Append:
+        return self.send(self.an_append(run, events, off=off, tag=tag, after=self.position(run, back, of)))
 
     @rule(item=sent)
     def append_again(self, item: Append) -> None:
@@ -153,20 +161,19 @@ class StoreMachine(RuleBasedStateMachine):
     def cancel(self, run: str, tag: int) -> None:
         self.same(self.store.cancel(run, tag), lambda: self.model.cancel(run, tag))
 
-    @rule(run=runs | st.just("run_nowhere"), seq=SEQS, tag=st.none() | TAGS, max_bytes=st.sampled_from([1, 40, 10**6]))
-    def read(self, run: str, seq: int, tag: int | None, max_bytes: int) -> None:
+    @rule(run=runs | st.just("run_nowhere"), max_bytes=st.sampled_from([1, 40, 10**6]))
+    def read_from_everywhere(self, run: str, max_bytes: int) -> None:
         row = self.model.find(run)
-        after = Position(seq, tag or 1) if seq else START
-        if tag is None and row is not None and 0 < seq <= row.top.seq:
-            after = row.events[seq - 1][1]
-        expected = self.model.read(run, after)
-        got = self.loop.run(self.store.read(run, after, max_bytes))
-        if got is None or expected is None or max_bytes == 10**6:
-            assert got == expected
-        else:
-            assert (got.joined, got.top) == (expected.joined, expected.top)
-            assert got.entries == expected.entries[: len(got.entries)]
-            assert bool(got.entries) == bool(expected.entries)
+        places = range(-1, row.top.seq + 1 if row else 1)
+        for after in {self.position(run, back, of) for back in places for of in (None, 1, 2)}:
+            expected = self.model.read(run, after)
+            got = self.loop.run(self.store.read(run, after, max_bytes))
+            if got is None or expected is None or max_bytes == 10**6:
+                assert got == expected
+            else:
+                assert (got.joined, got.top) == (expected.joined, expected.top)
+                assert got.entries == expected.entries[: len(got.entries)]
+                assert bool(got.entries) == bool(expected.entries)
 
     @rule(run=runs | st.just("run_nowhere"))
     def contents(self, run: str) -> None:
@@ -227,6 +234,15 @@ class StoreMachine(RuleBasedStateMachine):
         at, own = (row.top, row.lease_tag) if row else (START, 1)
         return an_append(run, self.token(run) + off, tag or own or 1, at if after is None else after, *events)
 
+    def position(self, run: str, back: int, of: int | None) -> Position:
+        """The place `back` events before the top of a log, as the log has it or with the tag `of` another."""
+        row = self.model.find(run)
+        events = row.events if row else []
+        seq = len(events) - back
+        if seq <= 0:
+            return START
+        return Position(seq, of or 1) if of or seq > len(events) else events[seq - 1][1]
+
     def token(self, run: str) -> int:
         row = self.model.find(run)
         return row.run.token if row else 0
@@ -237,7 +253,7 @@ def test_a_store_answers_as_the_model_does() -> None:
     run_state_machine_as_test(
         StoreMachine,
         settings=settings(
-            max_examples=int(EXAMPLES or 100),
+            max_examples=int(EXAMPLES or 70),
             stateful_step_count=40,
             derandomize=EXAMPLES is None,
             deadline=None,

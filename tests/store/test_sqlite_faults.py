@@ -1,6 +1,10 @@
 """What goes wrong with a disk, and what the SQLite store makes of it."""
 
+import os
+import resource
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,7 @@ import pytest
 from headwater.core.events import Entry, Text
 from headwater.core.lifecycle import end_finished
 from headwater.core.position import START, Position
+from headwater.core.run import RunRequest
 from headwater.errors import DamagedLog, StoreUnavailable
 from headwater.store.base import Append, Outcome
 from headwater.store.sqlite import SqliteStore
@@ -55,7 +60,7 @@ async def test_a_full_disk_tears_nothing_and_reading_goes_on(maker: SqliteMaker)
     with pytest.raises(StoreUnavailable):
         await store.append([other.next(Text("small")), one.next(LARGE)])
     with pytest.raises(StoreUnavailable):
-        await store.create(a_run(request=a_run().request.__class__(input="y" * 100_000)), a_key())
+        await store.create(a_run(request=RunRequest(input="y" * 100_000)), a_key())
     assert await entries(store, one.run_id) == tuple(item.entry for item in stored)
     assert await entries(store, other.run_id) == ()
     assert await entries(store, old.run_id) == tuple(item.entry for item in ended)
@@ -79,6 +84,30 @@ async def test_a_full_disk_is_full_after_a_restart_and_loses_nothing(maker: Sqli
     assert await entries(store, one.run_id) == tuple(item.entry for item in stored)
     one.store = store
     assert await fill(store, one) == []
+
+
+@contextmanager
+def no_file_may_grow_beyond(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_write_ahead_log_that_cannot_grow_tears_nothing(maker: SqliteMaker) -> None:
+    store = await maker.open()
+    one = await start(store)
+    stored = [await one.write(LARGE)]
+    with no_file_may_grow_beyond(os.stat(f"{maker.path}-wal").st_size + 10_000):  # in the middle of the next entry
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable, match="the disk (is full|reports an error).*SQLITE_"):
+                await one.write(LARGE)
+        assert await entries(store, one.run_id) == (stored[0].entry,)
+    stored.append(await one.write(LARGE))
+    await store.close()
+    assert await entries(await maker.open(), one.run_id) == tuple(item.entry for item in stored)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +191,7 @@ async def test_a_mistake_of_ours_is_not_called_a_trouble_of_the_disk(maker: Sqli
     item = one.next(Text("a"))
     with pytest.raises(sqlite3.IntegrityError):
         await store.append([item, item])  # two entries of one run in a batch
+    assert await entries(store, one.run_id) == ()
     await one.write(Text("a"))
 
 

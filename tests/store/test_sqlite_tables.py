@@ -5,7 +5,7 @@ import pytest
 from headwater.core.events import Status, Text
 from headwater.core.lifecycle import end_finished
 from headwater.store.sqlite import reads, writes
-from tests.store.producing import a_key, a_run, start, take
+from tests.store.producing import a_key, a_run, entries, start, take
 from tests.store.sqlite_maker import SqliteMaker
 
 pytestmark = pytest.mark.anyio
@@ -33,6 +33,15 @@ async def test_nothing_is_left_in_any_table_of_a_removed_run(maker: SqliteMaker)
     await store.delete(run.id)
     for table in ("runs", "requests", "entries", "keys"):
         assert store._file.writer.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
+
+
+async def test_a_run_that_takes_the_id_of_an_expired_one_takes_nothing_else_of_it(maker: SqliteMaker) -> None:
+    store = await maker.open()
+    one = await start(store)
+    await one.write(Text("a"), end_finished("stop", None))
+    await maker.advance(maker.run_ttl_s)
+    assert (await store.create(a_run(id=one.run_id), None)).fresh
+    assert await entries(store, one.run_id) == ()
 
 
 @pytest.mark.parametrize("older_than", [None, (1.0, 1)])

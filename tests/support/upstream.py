@@ -152,12 +152,15 @@ class Connection(asyncio.Protocol):
         exchange = Exchange(method, path, headers, json.loads(raw) if raw else None)
         self.upstream.exchanges.append(exchange)
         self._exchange = exchange
-        if path.endswith("/models"):
+        if path == "/v1/models":
             exchange.status = 200
             self._reply(
                 200, {"object": "list", "data": [{"id": name, "object": "model"} for name in self.upstream.models]}
             )
-        elif not path.endswith("/chat/completions"):
+        elif path == "/shapes/models":
+            exchange.status = 200
+            self._reply(200, {"models": ["a"]})  # as Ollama's own API has it
+        elif path != "/v1/chat/completions":
             exchange.status = 404
             self._reply(404, {"error": {"message": f"no such path: {path}"}})
         else:

@@ -60,6 +60,10 @@ class Script(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
         """The `extra` of a run that brings this script to the upstream."""
         return {"script": msgspec.to_builtins(self)}
 
+    def json(self) -> bytes:
+        """The script as it stands in a body."""
+        return msgspec.json.encode(self)
+
     @property
     def text(self) -> str:
         """The text of the whole answer, were there no fault."""

@@ -2,10 +2,13 @@
 
 Stored, an event is a small JSON array that begins with a letter for its type:
 `["t","Hello"]` is a text delta. The outward shapes are made in `formats/`.
+
+A worker holds them by the hundred thousand, and none can be part of a cycle, so the collector
+of cycles is spared them (`gc=False`).
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -16,25 +19,25 @@ Status = Literal["queued", "in_progress", "completed", "failed", "cancelled", "i
 FinishReason = Literal["stop", "tool_calls", "length", "content_filter"]
 
 
-class Text(Struct, array_like=True, tag="t", frozen=True):
+class Text(Struct, array_like=True, tag="t", frozen=True, gc=False):
     """New output text."""
 
     text: str
 
 
-class Reasoning(Struct, array_like=True, tag="r", frozen=True):
+class Reasoning(Struct, array_like=True, tag="r", frozen=True, gc=False):
     """New reasoning ("thinking") text."""
 
     text: str
 
 
-class Refusal(Struct, array_like=True, tag="f", frozen=True):
+class Refusal(Struct, array_like=True, tag="f", frozen=True, gc=False):
     """New text of a refusal."""
 
     text: str
 
 
-class ToolCall(Struct, array_like=True, tag="c", frozen=True):
+class ToolCall(Struct, array_like=True, tag="c", frozen=True, gc=False):
     """A fragment of the tool call with this index; `arguments` come in pieces."""
 
     index: int
@@ -81,6 +84,8 @@ class End(Struct, array_like=True, tag="e", frozen=True):
 Delta = Text | Reasoning | Refusal | ToolCall
 Event = Text | Reasoning | Refusal | ToolCall | Attempt | End
 
+_ALONE = (Attempt, End)
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(tuple[Event, ...])
 
@@ -95,7 +100,7 @@ def decode_events(payload: bytes) -> tuple[Event, ...]:
     return _decoder.decode(payload)
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, gc=False):
     """One append: the events after `after`, the last of which has `seq`; all bear `tag`.
 
     The events stay apart, so an entry can be cut at any seq it covers.
@@ -116,7 +121,7 @@ class Entry(Struct, frozen=True):
         return Entry(at, self.seq, self.tag, self.events[at.seq - self.after.seq :])
 
 
-class Span(Struct, frozen=True):
+class Span(Struct, frozen=True, gc=False):
     """One event, or several merged into one, covering the seqs (after, seq]."""
 
     after: int
@@ -131,50 +136,52 @@ def merge(entries: Iterable[Entry]) -> list[Span]:
     Attempts and ends stay alone, so nothing is merged across them.
     """
     spans: list[Span] = []
-    run: list[str] = []  # the texts of the span that is being joined
-    kind: type[Any] | None = None
-    first: ToolCall | None = None
+    group: list[Event] = []
     after = seq = tag = 0
-
-    def close() -> None:
-        nonlocal kind, first
-        if kind is ToolCall:
-            assert first is not None
-            joined: Event = ToolCall(first.index, first.id, first.name, "".join(run) if run else None)
-            spans.append(Span(after, seq, tag, joined))
-        elif kind is not None:
-            spans.append(Span(after, seq, tag, kind("".join(run))))
-        run.clear()
-        kind = first = None
-
     for entry in entries:
         at = entry.after.seq
         for event in entry.events:
-            if isinstance(event, ToolCall):
-                fits = first is not None and first.index == event.index and event.id is None and event.name is None
-                if not fits:
-                    close()
-                    kind, first, after = ToolCall, event, at
-                if event.arguments is not None:
-                    run.append(event.arguments)
-            elif isinstance(event, Attempt | End):
-                close()
-                spans.append(Span(at, at + 1, entry.tag, event))
-            else:
-                if kind is not type(event):
-                    close()
-                    kind, after = type(event), at
-                run.append(event.text)
+            if group and not _continues(group[0], event):
+                spans.append(Span(after, seq, tag, _joined(group)))
+                group = []
+            if not group:
+                after = at
+            group.append(event)
             at += 1
             seq, tag = at, entry.tag
-    close()
+    if group:
+        spans.append(Span(after, seq, tag, _joined(group)))
     return spans
+
+
+def _continues(first: Event, event: Event) -> bool:
+    """Whether `event` only adds to what the group that `first` began holds."""
+    if isinstance(event, ToolCall):
+        same = isinstance(first, ToolCall) and first.index == event.index
+        return same and event.id is None and event.name is None
+    return type(event) is type(first) and not isinstance(event, _ALONE)
+
+
+def _joined(group: list[Event]) -> Event:
+    first = group[0]
+    if len(group) == 1 or isinstance(first, _ALONE):
+        return first
+    if isinstance(first, ToolCall):
+        pieces = [event.arguments for event in group if isinstance(event, ToolCall) and event.arguments is not None]
+        return ToolCall(first.index, first.id, first.name, "".join(pieces) if pieces else None)
+    return type(first)("".join([event.text for event in group if not isinstance(event, (ToolCall, *_ALONE))]))
 
 
 def delta_bytes(event: Event) -> int:
     """About how many bytes of output an event adds to a log."""
     if isinstance(event, ToolCall):
         return len(event.arguments or "") + len(event.name or "") + len(event.id or "")
-    if isinstance(event, Attempt | End):
+    if isinstance(event, _ALONE):
         return 0
     return len(event.text) if event.text.isascii() else len(event.text.encode())
+
+
+def entry_bytes(entry: Entry) -> int:
+    """About how many bytes of output an entry holds."""
+    events = entry.events
+    return delta_bytes(events[0]) if len(events) == 1 else sum([delta_bytes(event) for event in events])

@@ -1,7 +1,8 @@
 """Positions: where in a log a reader or a writer stands."""
 
 import re
-from typing import NamedTuple
+
+from msgspec import Struct
 
 # Redis keeps 64-bit ids exactly, but a Lua number loses digits beyond 10^14 when
 # printed, and JavaScript beyond 2^53. Ten to the twelfth is unguessable enough for a
@@ -12,7 +13,7 @@ SEQ_MAX = 10**12
 _POSITION = re.compile(r"(0|[1-9][0-9]{0,12})-(0|[1-9][0-9]{0,12})", re.ASCII)
 
 
-class Position(NamedTuple):
+class Position(Struct, frozen=True, gc=False):
     """A place in a log: the seq of an event and the tag of the entry that covers it.
 
     It *joins* a log if the entry covering `seq` there bears `tag` (Raft's log matching);

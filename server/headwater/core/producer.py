@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections import deque
 from enum import Enum
 
-from headwater.core.events import Attempt, Delta, End, Entry, Event, delta_bytes
+from headwater.core.events import Attempt, Delta, End, Entry, Event, delta_bytes, entry_bytes
 from headwater.core.position import TAG_MAX, Position
 
 
@@ -77,7 +77,7 @@ class ProducerLog:
         """Forget the output that was never handed out. An end that was said stays: it comes only once."""
         ended = bool(self._pending) and isinstance(self._pending[-1][0], End)
         self._pending = deque([self._pending[-1]] if ended else [])
-        self.waiting_bytes = sum(_bytes(entry) for entry in self._sending)
+        self.waiting_bytes = sum(entry_bytes(entry) for entry in self._sending)
 
     def next_entry(self) -> Entry | None:
         """The entry to send now: the frozen one that is unanswered, else a new one; None if there is nothing."""
@@ -116,7 +116,7 @@ class ProducerLog:
             return None  # written again for a store that had lost it
         self._history.append(entry)
         self.stored = entry.position
-        self.waiting_bytes -= _bytes(entry)
+        self.waiting_bytes -= entry_bytes(entry)
         self.ended = isinstance(entry.events[-1], End)
         return entry
 
@@ -172,7 +172,3 @@ class ProducerLog:
 
 def _as_cancelled(end: End) -> End:
     return End("cancelled", usage=end.usage)
-
-
-def _bytes(entry: Entry) -> int:
-    return sum(delta_bytes(event) for event in entry.events)

@@ -142,7 +142,7 @@ class Cursor:
             elif self._keep_alive and self.format.keep_alive:
                 self._keep_alive = False
                 return Frame(self.format.keep_alive)
-            else:
+            elif self.gone_because is None:  # it may have been let go while it read
                 await self._wait()
         return None
 

@@ -92,13 +92,12 @@ class Hub:
             now=asyncio.get_running_loop().time,
             on_close=self._close,
         )
-        log.followers.add(cursor)
+        log.add_follower(cursor)
         self._metrics.subscribers.set(self._subscribers)
         return cursor
 
     def _close(self, cursor: Cursor) -> None:
-        if cursor in cursor.log.followers:
-            cursor.log.followers.discard(cursor)
+        if cursor.log.remove_follower(cursor):
             self._subscribers -= 1
             self._metrics.subscribers.set(self._subscribers)
             self._release(cursor.log)

@@ -1,12 +1,12 @@
 """One live log: its window, kept up to date from news and, where news falls short, the store."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from headwater.broadcaster.base import Broadcaster, News
 from headwater.config import Config
-from headwater.core.events import Attempt, End, Entry, Status, delta_bytes
+from headwater.core.events import Attempt, End, Entry, Status, entry_bytes
 from headwater.core.flush import flush_window
 from headwater.core.lifecycle import ENDED
 from headwater.core.position import START, Position
@@ -43,7 +43,7 @@ class LiveLog:
         self.users = 0
         self.idle_since: float | None = None
         self.produced_here = False
-        self.followers: set[Cursor] = set()
+        self._followers: set[Cursor] = set()
         self.ended = asyncio.Event()
         self.window = Window(START, config.window_bytes)
         self.epoch = 0
@@ -67,6 +67,7 @@ class LiveLog:
         self._timer: asyncio.TimerHandle | None = None
         self._events = 0
         self._events_per_s = 0.0
+        self._window_s = 0.0
         self._contents: Contents | None = None
         self._reading: asyncio.Task[Contents] | None = None
         self._snapshots: dict[tuple[type[Format], bool], Frame] = {}
@@ -131,7 +132,7 @@ class LiveLog:
                     pass
 
     def _hold(self, entry: Entry) -> None:
-        self._held_bytes += _weight(entry)
+        self._held_bytes += entry_bytes(entry)
         if self._held_bytes > self._config.window_bytes:
             self._held.clear()
             self._held_bytes = 0
@@ -140,12 +141,12 @@ class LiveLog:
             self._held.append(entry)
 
     def _add(self, entry: Entry) -> None:
-        self.window.add(entry, _weight(entry))
+        self.window.add(entry, entry_bytes(entry))
         self._events += len(entry.events)
         last = entry.events[-1]
         if isinstance(last, End):
             self._set_status(last.status)
-        self._schedule_flush(urgent=isinstance(last, End | Attempt))
+        self._schedule_flush(urgent=isinstance(last, (End, Attempt)))
 
     def _set_status(self, status: Status) -> None:
         if self.status not in ENDED:
@@ -157,13 +158,7 @@ class LiveLog:
 
     def _schedule_flush(self, *, urgent: bool) -> None:
         now = self._loop.time()
-        due = self._flushed_at + flush_window(
-            subscribers=len(self.followers),
-            events_per_s=self._events_per_s,
-            writes_per_s=self._writes_per_s(),
-            window_s=self._config.flush_ms / 1000,
-            busy_s=self._config.flush_busy_ms / 1000,
-        )
+        due = self._flushed_at + self._window_s
         if urgent or due <= now:
             self._flush()
         elif self._timer is None:
@@ -178,11 +173,11 @@ class LiveLog:
         self._wake()
 
     def _wake(self) -> None:
-        if len(self.followers) <= WAKE_TOGETHER:
-            for follower in self.followers:
+        if len(self._followers) <= WAKE_TOGETHER:
+            for follower in self._followers:
                 follower.wake()
             return
-        followers = tuple(self.followers)
+        followers = tuple(self._followers)
         for start in range(0, len(followers), WAKE_TOGETHER):
             self._loop.call_soon(_wake_all, followers[start : start + WAKE_TOGETHER])
 
@@ -199,6 +194,7 @@ class LiveLog:
         tries = 0
         try:
             while True:
+                self._overrun, heard = False, len(self._held)
                 try:
                     read = await self._store.read(self.head.id, self.window.top, self._config.window_bytes)
                 except StoreUnavailable:
@@ -213,41 +209,44 @@ class LiveLog:
                 if not read.joined or reaches != read.top.position:
                     if not read.joined:
                         self.epoch += 1
-                    self._stand_on(read.top)
+                    self._stand_on(read.top, heard)
                 else:
-                    self._overrun = False
                     for entry in read.entries:
                         self._add(entry)
                     self._set_status(read.top.status)
-                    self._resume()
+                    self._resume(heard)
                 if not self._holding:
                     return
         finally:
             self._refilling = None
 
-    def _stand_on(self, top: Top) -> None:
+    def _stand_on(self, top: Top, heard: int = 0) -> None:
         """Begin a new window at the log's top; who is behind reads the store."""
         self.window = Window(top.position, self._config.window_bytes)
         self._forget_contents()
         self._set_status(top.status)
-        self._overrun = False
-        self._resume()
+        self._resume(heard)
         self._wake()
 
-    def _resume(self) -> None:
-        """Take what was held, as far as it joins; go on holding if something is missing."""
+    def _resume(self, heard: int) -> None:
+        """Take what was held, as far as it joins; go on holding if something is missing.
+
+        The first `heard` came before the store was asked: those that do not join are lost there.
+        """
         held, self._held, self._held_bytes = self._held, [], 0
         self._holding = self._overrun
+        if self._overrun:
+            heard = 0  # they are gone, and what is held came later
         for index, entry in enumerate(held):
             match self.window.fit(entry):
                 case Fit.NEXT:
                     self._add(entry)
-                case Fit.APART:
+                case Fit.APART if index >= heard:
                     self._holding = True
                     self._held = held[index:]
-                    self._held_bytes = sum(_weight(left) for left in self._held)
+                    self._held_bytes = sum(entry_bytes(left) for left in self._held)
                     break
-                case Fit.KNOWN:
+                case _:
                     pass
         if self._holding and self._refilling is None:
             self.refill()
@@ -276,6 +275,35 @@ class LiveLog:
         """Note the log's rate since the last call, `seconds` ago."""
         self._events_per_s = self._events / seconds
         self._events = 0
+        self._set_window()
+
+    def _set_window(self) -> None:
+        self._window_s = flush_window(
+            subscribers=len(self._followers),
+            events_per_s=self._events_per_s,
+            writes_per_s=self._writes_per_s(),
+            window_s=self._config.flush_ms / 1000,
+            busy_s=self._config.flush_busy_ms / 1000,
+        )
+
+    # -- followers
+
+    @property
+    def followers(self) -> Collection["Cursor"]:
+        """Who is woken when there is something new."""
+        return self._followers
+
+    def add_follower(self, follower: "Cursor") -> None:
+        """Wake it from now on."""
+        self._followers.add(follower)
+        self._set_window()
+
+    def remove_follower(self, follower: "Cursor") -> bool:
+        """Wake it no more; whether it was woken until now."""
+        known = follower in self._followers
+        self._followers.discard(follower)
+        self._set_window()
+        return known
 
     # -- snapshots
 
@@ -316,10 +344,6 @@ class LiveLog:
     def _forget_contents(self) -> None:
         self._contents = None
         self._snapshots.clear()
-
-
-def _weight(entry: Entry) -> int:
-    return sum(delta_bytes(event) for event in entry.events)
 
 
 def _wake_all(followers: Sequence["Cursor"]) -> None:

@@ -34,7 +34,7 @@ class Created(Struct, frozen=True):
     fresh: bool
 
 
-class Append(Struct, frozen=True):
+class Append(Struct, frozen=True, gc=False):
     """A frozen batch: one entry for one run's log, by the holder of the lease `token`.
 
     `payload` is `encode_events(entry.events)`, encoded once and stored as it is.
@@ -57,7 +57,7 @@ class Outcome(Enum):
     GONE = "gone"  # there is no such run
 
 
-class AppendResult(Struct, frozen=True):
+class AppendResult(Struct, frozen=True, gc=False):
     """`top` is where the log stands now (START if GONE)."""
 
     outcome: Outcome

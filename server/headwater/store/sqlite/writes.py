@@ -30,7 +30,7 @@ _STATES: Final = f"""
     WHERE id IN (SELECT value FROM json_each(?)) AND {LIVING}
 """
 INSERT_ENTRY: Final = "INSERT INTO entries (run, seq, tag, payload) VALUES (?, ?, ?, ?)"
-END_RUN: Final = "UPDATE runs SET status = ?, ended_at = ?, expires_at = ?, lease_until = 0 WHERE n = ?"
+END_RUN: Final = "UPDATE runs SET status = ?, ended_at = ?, expires_at = ? WHERE n = ?"
 """Takes the status, the time, when it expires, and the run's number."""
 
 _request_encoder = msgspec.json.Encoder()

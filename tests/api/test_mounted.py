@@ -1,0 +1,104 @@
+"""Headwater inside another app: under a path, with the host's state, and with models given in code."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
+
+import headwater
+from headwater.core.run import RunRequest
+from headwater.errors import ConfigError
+from tests.api.calls import QUICK, messages, problem
+from tests.support.sse import Follower
+
+
+async def shout(request: RunRequest) -> AsyncGenerator[Any, None]:
+    """A model as a user writes one."""
+    yield {"reasoning": "How loud? "}
+    for word in str(request.input).split():
+        await asyncio.sleep(0)
+        yield f"{word.upper()} "
+
+
+async def greet(request: Request) -> Response:
+    return JSONResponse({"greeting": request.state.greeting})
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[TestClient]:
+    """A host application with Headwater under /llm."""
+    config = headwater.Config(store="sqlite::memory:")
+    inner = headwater.create_app(config, providers={"shout": shout}, environ={})
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, object]]:
+        async with headwater.lifespan(inner) as state:
+            yield {**state, "greeting": "hello"}
+
+    with TestClient(Starlette(routes=[Route("/", greet), Mount("/llm", inner)], lifespan=lifespan)) as client:
+        yield client
+
+
+def test_the_host_keeps_its_own_state(host: TestClient) -> None:
+    assert host.get("/").json() == {"greeting": "hello"}
+
+
+def test_urls_are_under_the_path(host: TestClient) -> None:
+    response = host.post("/llm/v1/runs", json={"input": "hello", "extra": QUICK})
+    run = response.json()
+    assert run["events_url"] == f"/llm/v1/runs/{run['id']}/events"
+    assert run["cancel_url"] == f"/llm/v1/runs/{run['id']}/cancel"
+    assert response.headers["location"] == response.headers["content-location"] == run["url"]
+    assert host.get("/llm/v1/runs").json()["data"][0]["url"] == run["url"]
+    assert host.get(run["url"]).json()["events_url"] == run["events_url"]
+    assert host.post(run["cancel_url"]).json()["id"] == run["id"]
+    assert host.delete(run["url"]).status_code == 204
+
+
+def test_a_function_given_in_code_is_a_model(host: TestClient) -> None:
+    response = host.post("/llm/v1/runs", json={"input": "be quiet please", "model": "shout", "stream": True})
+    follower = Follower()
+    for event in messages(response.text):
+        follower.take(event)
+    assert follower.parts == [{"reasoning": "How loud? "}, {"text": "BE QUIET PLEASE "}]
+    run = host.get(response.headers["location"]).json()
+    assert (run["status"], run["output"], run["model"]) == ("completed", "BE QUIET PLEASE ", "shout")
+
+
+def test_every_format_works_under_a_server_that_only_knows_asgi(host: TestClient) -> None:
+    body = {"input": "one two", "model": "shout"}
+    assert host.post("/llm/v1/runs?format=text", json=body).text == "ONE TWO "
+    lines = host.post("/llm/v1/runs?format=ndjson", json=body).text.splitlines()
+    assert json.loads(lines[-1])["status"] == "completed"
+
+
+def test_refusals_are_problem_documents_there_too(host: TestClient) -> None:
+    problem(host.get("/llm/nope"), 404, "not_found")
+    problem(host.get("/llm/v1/runs/run_nope"), 404, "unknown_run")
+    response = host.put("/llm/v1/runs")
+    problem(response, 405, "method_not_allowed")
+    assert response.headers["allow"] == "GET, HEAD, POST"
+    detail = problem(host.post("/llm/v1/runs", json={"input": "a", "model": "whisper"}), 404, "unknown_model")["detail"]
+    assert detail == "There is no model 'whisper' here. Known are shout, demo."
+
+
+def test_the_page_finds_the_api_beside_it(host: TestClient) -> None:
+    page = host.get("/llm/").text
+    assert "fetch('v1/runs'" in page and "new EventSource(`v1/runs/" in page
+
+
+def test_a_function_that_is_no_generator_is_refused_at_once() -> None:
+    async def whole(request: RunRequest) -> str:
+        return "all at once"
+
+    providers: dict[str, Any] = {"whole": whole}
+    with pytest.raises(ConfigError, match="whole must be an async generator function"):
+        headwater.create_app(headwater.Config(store="sqlite::memory:"), providers=providers, environ={})
