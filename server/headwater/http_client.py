@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
+from httpx_aiohttp.transport import AiohttpResponseStream, AiohttpTransport
 
 # More than one worker can relay, so that no stream waits for another to end; its descriptors stay far below
 # the usual limits. It must be a number: aiohttp takes None for 100.
@@ -25,7 +25,7 @@ CONNECT_TIMEOUT_S = 10.0
 # one that they closed is noticed, so longer costs nothing but descriptors.
 KEEP_ALIVE_S = 60.0
 
-_BODY = "headwater.body"
+_READER = "headwater.reader"
 
 
 class ConnectFailed(Exception):
@@ -46,18 +46,19 @@ class Response:
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body's bytes as they arrive, decoded where the server compressed them. Raises ConnectionCut."""
-        body: Any  # httpx calls its generators iterators
-        if self.headers.get("content-encoding", "identity") == "identity":
-            # As aiohttp's stream gives them: httpx would hand each chunk through two more generators.
-            body = self._response.extensions[_BODY].__aiter__()
-        else:
-            body = self._response.aiter_bytes()
-        async with aclosing(body):
-            try:
-                async for chunk in body:
+        try:
+            if self.headers.get("content-encoding", "identity") == "identity":
+                # From aiohttp's reader itself: on its way through httpx each chunk passes four more generators.
+                reader: aiohttp.StreamReader = self._response.extensions[_READER]
+                while chunk := await reader.readany():
                     yield chunk
-            except Exception as error:  # what aiohttp raises is mapped by httpx-aiohttp in part only
-                raise ConnectionCut(_why(error)) from error
+            else:
+                body: Any = self._response.aiter_bytes()  # httpx calls its generators iterators
+                async with aclosing(body):
+                    async for chunk in body:
+                        yield chunk
+        except Exception as error:  # what aiohttp raises is mapped by httpx-aiohttp in part only
+            raise ConnectionCut(_why(error)) from error
 
     async def read(self, limit: int) -> bytes:
         """The body, or as much of it as `limit` bytes hold. Raises ConnectionCut."""
@@ -137,11 +138,12 @@ class HttpClient:
 
 
 class _Transport(AiohttpTransport):
-    """Keeps the body at hand as aiohttp gives it."""
+    """Keeps aiohttp's reader of the body at hand."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         response = await super().handle_async_request(request)
-        response.extensions[_BODY] = response.stream
+        assert isinstance(response.stream, AiohttpResponseStream)
+        response.extensions[_READER] = response.stream._aiohttp_response.content
         return response
 
 

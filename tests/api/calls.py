@@ -17,6 +17,9 @@ QUICK = {"demo": {"tokens": 20, "tokens_per_s": 10_000}}
 SLOW = {"demo": {"tokens": 100_000, "tokens_per_s": 50}}
 """`extra` of a run that is over at once, and of one that outlasts every test."""
 
+LAST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+"""The last request of a raw connection: its answer shows that what came before left the connection in order."""
+
 ENDED = ("completed", "failed", "cancelled", "incomplete")
 
 

@@ -11,8 +11,10 @@ from tests.support.server import ServerProcess
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Shared, so a test makes runs of its own and looks at no others; `drain_s` is for its own end."""
-    settings = {"max_body_bytes": BODY_MAX, "drain_s": 0, "drain_spread_s": 0, "head_timeout_s": 1}
+    """Shared, so a test makes runs of its own and looks at no others."""
+    bounds = {"max_body_bytes": BODY_MAX, "head_timeout_s": 1}
+    late = {"lease_s": 60, "renew_s": 25, "sweep_s": 600}  # so that no second look saves what was missed at first
+    settings = {**bounds, **late, "drain_s": 0, "drain_spread_s": 0}
     with ServerProcess(tmp_path_factory.mktemp("api"), settings=settings, args=["--faults"]) as server:
         yield server
 

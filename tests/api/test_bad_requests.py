@@ -6,11 +6,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.api.calls import BODY_MAX, QUICK, ended, exchange, problem, raw_problem, split, start
+from tests.api.calls import BODY_MAX, LAST, QUICK, ended, exchange, problem, raw_problem, split, start
 from tests.support.server import ServerProcess
 
 POST = b"POST /v1/runs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-LAST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 @pytest.fixture(scope="module")

@@ -78,8 +78,8 @@ class LimitedFiles(Disk):
     said = "the disk reports an error"
 
     def fill(self) -> None:
-        largest = max(os.path.getsize(file) for file in self.folder.iterdir())
-        resource.prlimit(self.server.pid, resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+        log_bytes = os.path.getsize(self.folder / "headwater.db-wal")
+        resource.prlimit(self.server.pid, resource.RLIMIT_FSIZE, (log_bytes, resource.RLIM_INFINITY))
 
     def make_room(self) -> None:
         resource.prlimit(self.server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.api.calls import SLOW, cancel, ended, exchange, messages, producing, split, start
+from tests.api.calls import LAST, SLOW, cancel, ended, exchange, messages, producing, split, start
 from tests.support.server import ServerProcess
 from tests.support.sse import EventStreamParser, Follower, Message
 from tests.support.waiting import wait_until
@@ -150,7 +150,7 @@ def test_head_answers_at_once_and_leaves_the_connection_as_it_was(server: Server
     run = producing(api, start(api, SLOW))
     for path in ["/", "/healthz", "/readyz", "/metrics", "/v1/runs", run["url"], run["events_url"]]:
         head = f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-        answer = exchange(server, head + b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = exchange(server, head + LAST)
         status, headers, rest = split(answer)
         assert status == 200 and headers["content-type"], path
         assert (split(rest)[0], split(rest)[2]) == (200, b'{"status":"ok"}'), path
@@ -158,8 +158,13 @@ def test_head_answers_at_once_and_leaves_the_connection_as_it_was(server: Server
 
 
 def test_a_request_behind_a_stream_is_answered_after_it(server: ServerProcess, run: Any) -> None:
-    """Pipelining: also behind a body that is broken off, where there is nothing more to come."""
-    behind = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    answer = exchange(server, f"GET {run['events_url']} HTTP/1.1\r\nHost: x\r\n\r\n".encode() + behind)
+    answer = exchange(server, f"GET {run['events_url']} HTTP/1.1\r\nHost: x\r\n\r\n".encode() + LAST)
     assert answer.count(b"HTTP/1.1 200 OK\r\n") == 2 and answer.endswith(b'{"status":"ok"}')
+
+
+def test_a_request_behind_a_body_that_is_broken_off_is_not_answered(server: ServerProcess, api: httpx2.Client) -> None:
+    """The connection is over then, and the server's log does not complain of it."""
+    run = cancel(api, producing(api, start(api, SLOW)))
+    answer = exchange(server, f"GET {run['events_url']}?format=text HTTP/1.1\r\nHost: x\r\n\r\n".encode() + LAST)
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == 1 and run["output"].encode() in answer
     assert "ASGI callable" not in server.stderr

@@ -61,7 +61,7 @@ def test_merged_spans_cover_the_log_without_a_hole(log: list[Entry]) -> None:
     spans = merge(log)
     assert spans[0].after == log[0].after.seq
     assert [span.after for span in spans[1:]] == [span.seq for span in spans[:-1]]
-    assert (spans[-1].seq, spans[-1].tag) == log[-1].position
+    assert Position(spans[-1].seq, spans[-1].tag) == log[-1].position
 
 
 @given(logs)

@@ -84,7 +84,7 @@ class End(Struct, array_like=True, tag="e", frozen=True):
 Delta = Text | Reasoning | Refusal | ToolCall
 Event = Text | Reasoning | Refusal | ToolCall | Attempt | End
 
-_ALONE = (Attempt, End)
+_TEXTS = (Text, Reasoning, Refusal)
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(tuple[Event, ...])
@@ -159,26 +159,27 @@ def _continues(first: Event, event: Event) -> bool:
     if isinstance(event, ToolCall):
         same = isinstance(first, ToolCall) and first.index == event.index
         return same and event.id is None and event.name is None
-    return type(event) is type(first) and not isinstance(event, _ALONE)
+    return type(event) is type(first) and isinstance(event, _TEXTS)
 
 
 def _joined(group: list[Event]) -> Event:
     first = group[0]
-    if len(group) == 1 or isinstance(first, _ALONE):
+    if len(group) == 1:
         return first
-    if isinstance(first, ToolCall):
-        pieces = [event.arguments for event in group if isinstance(event, ToolCall) and event.arguments is not None]
-        return ToolCall(first.index, first.id, first.name, "".join(pieces) if pieces else None)
-    return type(first)("".join([event.text for event in group if not isinstance(event, (ToolCall, *_ALONE))]))
+    if isinstance(first, _TEXTS):
+        return type(first)("".join([event.text for event in group if isinstance(event, _TEXTS)]))
+    assert isinstance(first, ToolCall), "attempts and ends stay alone"
+    pieces = [event.arguments for event in group if isinstance(event, ToolCall) and event.arguments is not None]
+    return ToolCall(first.index, first.id, first.name, "".join(pieces) if pieces else None)
 
 
 def delta_bytes(event: Event) -> int:
     """About how many bytes of output an event adds to a log."""
+    if isinstance(event, _TEXTS):
+        return len(event.text) if event.text.isascii() else len(event.text.encode())
     if isinstance(event, ToolCall):
         return len(event.arguments or "") + len(event.name or "") + len(event.id or "")
-    if isinstance(event, _ALONE):
-        return 0
-    return len(event.text) if event.text.isascii() else len(event.text.encode())
+    return 0
 
 
 def entry_bytes(entry: Entry) -> int:

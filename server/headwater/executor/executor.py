@@ -230,11 +230,15 @@ class Executor:
                     production.stop("too_late")
 
     async def _sweep_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        healed_at = loop.time()
         while True:
             await asyncio.sleep(self._config.sweep_s)
             try:
                 await self._sweep()
-                await self._heal()
+                if loop.time() - healed_at >= HEAL_EVERY_S:
+                    healed_at = loop.time()
+                    await self._heal()
             except StoreUnavailable:
                 self._abandoned.clear()  # an outage starts the count again
 
@@ -267,6 +271,8 @@ class Executor:
                 self._committer.add(production)
 
 
+# A store that fails over is back after seconds, so a few looks at what ended are enough.
+HEAL_EVERY_S = 2.0
 # Failures to take a lease before the run is left to the sweep, a second or two later.
 TAKE_TRIES = 5
 # For the ends of the runs that a drain cut off to be written.

@@ -95,7 +95,7 @@ class Cursor:
 
     def keep_alive(self) -> None:
         """Write something harmless: the connection has been silent for long."""
-        if self._waiter is None:
+        if self._waiter is None or not self.format.keep_alive:
             return
         if self.line is not None and self.line.write(self.format.keep_alive):
             self._note_written()
@@ -139,7 +139,7 @@ class Cursor:
             if frame is not None:
                 if frame.data or frame.after is not After.GO_ON:
                     return frame
-            elif self._keep_alive and self.format.keep_alive:
+            elif self._keep_alive:
                 self._keep_alive = False
                 return Frame(self.format.keep_alive)
             elif self.gone_because is None:  # it may have been let go while it read

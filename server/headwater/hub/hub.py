@@ -64,8 +64,10 @@ class Hub:
 
     # -- readers
 
-    async def follow(self, run: Run, form: type[Format], position: Position | None) -> Cursor:
+    async def follow(self, run: Run, form: type[Format], position: Position | None, *, fresh: bool = False) -> Cursor:
         """A cursor on the run's log from `position`, or from a snapshot if that is None; close it.
+
+        A `fresh` run was created just now, and nobody has been told to produce it.
 
         Raises TooMany, StoreUnavailable, UnknownRun.
         """
@@ -78,7 +80,7 @@ class Hub:
         self._subscribers += 1
         log = self._acquire(run)
         try:
-            await log.open()
+            await log.open(fresh)
         except BaseException:
             self._subscribers -= 1
             self._release(log)

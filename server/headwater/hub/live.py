@@ -84,18 +84,21 @@ class LiveLog:
 
     # -- opening and closing
 
-    async def open(self) -> None:
-        """Return once the window stands on the log. Raises StoreUnavailable or UnknownRun."""
+    async def open(self, fresh: bool = False) -> None:
+        """Return once the window stands on the log. Raises StoreUnavailable or UnknownRun.
+
+        A `fresh` log was made by the caller just now and nobody has been told to write to it.
+        """
         if self._opened:
             return
         if self._opening is None:
-            self._opening = asyncio.create_task(self._open())
+            self._opening = asyncio.create_task(self._open(fresh))
         await asyncio.shield(self._opening)
 
-    async def _open(self) -> None:
+    async def _open(self, fresh: bool) -> None:
         try:
             await self._broadcaster.subscribe(self.head.id)
-            (top,) = await self._store.tops([self.head.id])
+            (top,) = [Top(START, "queued")] if fresh else await self._store.tops([self.head.id])
             if top is None:
                 raise UnknownRun(f"There is no run {self.head.id}.")
             self._opened = True
@@ -146,7 +149,12 @@ class LiveLog:
         last = entry.events[-1]
         if isinstance(last, End):
             self._set_status(last.status)
-        self._schedule_flush(urgent=isinstance(last, (End, Attempt)))
+        now = self._loop.time()
+        due = self._flushed_at + self._window_s
+        if due <= now or isinstance(last, (End, Attempt)):
+            self._flush(now)
+        elif self._timer is None:
+            self._timer = self._loop.call_at(due, self._flush, due)
 
     def _set_status(self, status: Status) -> None:
         if self.status not in ENDED:
@@ -156,19 +164,11 @@ class LiveLog:
 
     # -- flushing
 
-    def _schedule_flush(self, *, urgent: bool) -> None:
-        now = self._loop.time()
-        due = self._flushed_at + self._window_s
-        if urgent or due <= now:
-            self._flush()
-        elif self._timer is None:
-            self._timer = self._loop.call_at(due, self._flush)
-
-    def _flush(self) -> None:
+    def _flush(self, now: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._flushed_at = self._loop.time()
+        self._flushed_at = now
         self.window.flush()
         self._wake()
 

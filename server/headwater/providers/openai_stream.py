@@ -143,6 +143,9 @@ class ChatStream:
         try:
             chunk, halves = decode_chunk(data)
         except NotAChunk as error:
+            if self._finish_reason:  # what follows it is not the answer's any more
+                self.done = True
+                return None
             self._fail("bad_upstream_data", f"an event of the upstream {self._scrub(str(error))}")
             return None
         self._joiner.active |= halves

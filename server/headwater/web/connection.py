@@ -43,7 +43,8 @@ class Connection(BoundedHead):
         """Write a chunk of a started, chunked body, unless the client is behind; whether it was written."""
         if self.flow.write_paused or self.transport.is_closing():
             return False
-        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        if data:  # an empty chunk would end the body
+            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
         return True
 
     def abort(self) -> None:

@@ -41,10 +41,13 @@ async def create_run(request: Request[AppState]) -> Response:
     if not (body.stream or form is not None or wants_event_stream(request)):
         task = BackgroundTask(state["background"].after_start, run.id) if created.fresh else None
         return json_response(run_summary(run, root), 202, headers, task)
-    if created.fresh:
-        # A background task would wait for the end of the stream that it is to start.
-        state["executor"].wake(run.id)
-    cursor = await state["hub"].follow(run, form or Native, START if created.fresh else None)
+    try:
+        start = START if created.fresh else None
+        cursor = await state["hub"].follow(run, form or Native, start, fresh=created.fresh)
+    finally:
+        if created.fresh:
+            # A background task would wait for the end of the stream that it is to start.
+            state["executor"].wake(run.id)
     task = BackgroundTask(state["background"].remove_expired)
     return LogResponse(cursor, draw_retry_ms(state["config"]), headers, task)
 

@@ -6,6 +6,7 @@ Every function takes the writing connection and the time by the store's clock.
 import json
 import sqlite3
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -23,9 +24,13 @@ from headwater.store.sqlite.transactions import transaction
 # About 5 ms of the writing thread, for which appends wait; longer logs go in several transactions.
 _SWEPT_ROWS: Final = 2_000
 
-# One statement for a whole batch costs half of one for each run. Takes a JSON array of ids and the time.
+# The driver lets go of the interpreter's lock at each row, and on a busy worker getting it back is what
+# costs. So a batch is read and written in a handful of steps: the states come as one JSON row, and the
+# entries go in by up to this many a statement, in halves of it, so that there are only a few statements.
+_ROWS_MAX: Final = 128
+# Takes a JSON array of ids and the time.
 _STATES: Final = f"""
-    SELECT id, n, status, token, cancelled, seq, tag
+    SELECT json_group_array(json_array(id, n, status, token, cancelled, seq, tag))
     FROM runs LEFT JOIN entries ON run = n AND seq = (SELECT max(seq) FROM entries WHERE run = n)
     WHERE id IN (SELECT value FROM json_each(?)) AND {LIVING}
 """
@@ -83,8 +88,10 @@ def append(db: sqlite3.Connection, now: float, batch: Sequence[Append], run_ttl_
     results: list[AppendResult] = []
     rows: list[tuple[int, int, int, bytes]] = []
     ends: list[tuple[str, float, float, int]] = []
+    ids = json.dumps([item.run_id for item in batch])
     with transaction(db):
-        states = {state[0]: state for state in db.execute(_STATES, (json.dumps([item.run_id for item in batch]), now))}
+        (found,) = db.execute(_STATES, (ids, now)).fetchone()
+        states = {state[0]: state for state in json.loads(found)}
         for item in batch:
             result, run = _judge(db, states.get(item.run_id), item)
             results.append(result)
@@ -93,9 +100,21 @@ def append(db: sqlite3.Connection, now: float, batch: Sequence[Append], run_ttl_
                 rows.append((run, entry.seq, entry.tag, item.payload))
                 if isinstance(last := entry.events[-1], End):
                     ends.append((last.status, now, now + run_ttl_s, run))
-        db.executemany(INSERT_ENTRY, rows)
-        db.executemany(END_RUN, ends)
+        _insert(db, rows)
+        if ends:
+            db.executemany(END_RUN, ends)
     return results
+
+
+def _insert(db: sqlite3.Connection, rows: list[tuple[int, int, int, bytes]]) -> None:
+    """Write entries, many a statement."""
+    at, size = 0, _ROWS_MAX
+    while at < len(rows):
+        while size > len(rows) - at:
+            size //= 2
+        statement = f"{INSERT_ENTRY}{', (?, ?, ?, ?)' * (size - 1)}"
+        db.execute(statement, list(chain.from_iterable(rows[at : at + size])))
+        at += size
 
 
 def _judge(db: sqlite3.Connection, state: Sequence[Any] | None, item: Append) -> tuple[AppendResult, int | None]:

@@ -1,0 +1,15 @@
+"""The stage that tests share who need nothing special of it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.streaming.stage import Stage, staged
+
+
+@pytest.fixture(scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """A server with short timeouts for its upstreams, on which a test looks only at runs of its own."""
+    directory = tmp_path_factory.mktemp("stage")
+    async with staged(directory, first_token_timeout_s=1, idle_timeout_s=1) as stage:
+        yield stage

@@ -1,0 +1,195 @@
+"""Every fault of an upstream: the right status and reason, the text that came, and never a false `completed`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import anyio
+import pytest
+
+from tests.streaming.stage import ENDED, Stage, staged
+from tests.support.server import free_port
+from tests.support.upstream import Script
+
+pytestmark = pytest.mark.anyio
+
+
+def words(count: int) -> str:
+    """The text of the first so many tokens."""
+    return Script(tokens=count).text
+
+
+class Case(NamedTuple):
+    """What the upstream does, and what the run must say."""
+
+    name: str
+    script: Script
+    status: str
+    reason: str | None
+    finish_reason: str | None
+    output: str
+
+
+CALL = {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "look", "arguments": ""}}]}
+MORE = {"tool_calls": [{"index": 0, "function": {"arguments": '{"q":1}'}}]}
+HTML = "<!doctype html><title>502 Bad Gateway</title>"
+JSON_ERROR = '{"error": {"message": "out of order", "type": "server_error"}}'
+
+CASES = [
+    Case("cut after 40", Script(tokens=80, fault="cut", after=40), "incomplete", "upstream_cut", None, words(40)),
+    Case("reset after 40", Script(tokens=80, fault="reset", after=40), "incomplete", "upstream_cut", None, words(40)),
+    Case("cut of a body without framing", Script(fault="cut", after=3, end="close"), "incomplete", "upstream_cut", None, words(3)),
+    Case("cut before a token", Script(fault="cut"), "incomplete", "upstream_cut", None, ""),
+    Case("cut after the last token", Script(tokens=5, fault="cut", after=5), "incomplete", "upstream_cut", None, words(5)),
+    Case("stall", Script(fault="stall", after=3), "incomplete", "idle_timeout", None, words(3)),
+    Case("stall with comments", Script(fault="stall", after=3, keep_alive_s=0.2), "incomplete", "idle_timeout", None, words(3)),
+    Case("garbage in mid-stream", Script(fault="malformed", after=3), "failed", "bad_upstream_data", None, words(3)),
+    Case("error inside a 200", Script(fault="error", after=3), "failed", "upstream_error", None, words(3)),
+    Case("error before a token", Script(fault="error"), "failed", "upstream_error", None, ""),
+    Case("[DONE] after an error", Script(fault="error_done", after=3), "failed", "upstream_error", None, words(3)),
+    Case("[DONE] without a reason", Script(fault="done", after=3), "incomplete", "no_finish_reason", None, words(3)),
+    Case("no finish_reason", Script(finish_reason=None), "incomplete", "no_finish_reason", None, words(8)),
+    Case("neither reason nor [DONE]", Script(finish_reason=None, done=False), "incomplete", "upstream_cut", None, words(8)),
+    Case("an unknown finish_reason", Script(finish_reason="tired"), "incomplete", "no_finish_reason", None, words(8)),
+    Case("no [DONE]", Script(done=False), "completed", None, "stop", words(8)),
+    Case("no [DONE], no end of the body", Script(done=False, end="open"), "completed", None, "stop", words(8)),
+    Case("no usage, no [DONE], no end", Script(usage="none", done=False, end="open"), "completed", None, "stop", words(8)),
+    Case("length", Script(finish_reason="length"), "incomplete", "length", "length", words(8)),
+    Case("content_filter", Script(finish_reason="content_filter"), "incomplete", "content_filter", "content_filter", words(8)),
+    Case("busy twice, then fine", Script(refusals=[429, 429]), "completed", None, "stop", words(8)),
+    Case("broken twice, then fine", Script(refusals=[500, 503]), "completed", None, "stop", words(8)),
+    Case("reset once, then fine", Script(refusals=[0]), "completed", None, "stop", words(8)),
+    Case("busy for a second", Script(refusals=[429], retry_after="0.2"), "completed", None, "stop", words(8)),
+    Case("busy for an hour", Script(refusals=[429], retry_after="3600"), "failed", "upstream_error", None, ""),
+    Case("refused", Script(status=400), "failed", "upstream_error", None, ""),
+    Case("not allowed", Script(status=401), "failed", "upstream_error", None, ""),
+    Case("silence before the headers", Script(fault="silence"), "failed", "first_token_timeout", None, ""),
+    Case("headers, then silence", Script(start_s=30), "failed", "first_token_timeout", None, ""),
+    Case("headers, then comments only", Script(start_s=30, keep_alive_s=0.2), "failed", "first_token_timeout", None, ""),
+    Case("a slow first token", Script(start_s=0.5), "completed", None, "stop", words(8)),
+    Case("HTML instead of a stream", Script(body=HTML, content_type="text/html"), "failed", "bad_upstream_data", None, ""),
+    Case("HTML called a stream", Script(body=HTML), "incomplete", "upstream_cut", None, ""),
+    Case("a JSON error in a 200", Script(body=JSON_ERROR, content_type="application/json"), "failed", "bad_upstream_data", None, ""),
+    Case("an empty body", Script(body=""), "incomplete", "upstream_cut", None, ""),
+    Case("tool calls", Script(deltas=[CALL, MORE], finish_reason="tool_calls"), "completed", None, "tool_calls", ""),
+    Case(
+        "reasoning first",
+        Script(deltas=[{"reasoning_content": "hm"}, {"content": "yes"}]),
+        "completed", None, "stop", "yes",
+    ),
+    Case("a refusal", Script(deltas=[{"refusal": "no"}]), "completed", None, "stop", ""),
+    Case("a cut tool call", Script(deltas=[CALL, MORE], fault="cut", after=1), "incomplete", "upstream_cut", None, ""),
+]  # fmt: skip
+
+PARTS = {
+    "tool calls": [{"tool_call": {"index": 0, "id": "call_1", "name": "look", "arguments": '{"q":1}'}}],
+    "reasoning first": [{"reasoning": "hm"}, {"text": "yes"}],
+    "a refusal": [{"refusal": "no"}],
+    "a cut tool call": [{"tool_call": {"index": 0, "id": "call_1", "name": "look", "arguments": ""}}],
+}
+TRIES = {
+    "busy twice, then fine": 3,
+    "broken twice, then fine": 3,
+    "busy for an hour": 1,
+    "refused": 1,
+    "not allowed": 1,
+}
+
+
+@pytest.fixture(scope="module")
+async def patient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """A stage that gives retries the time they need."""
+    async with staged(tmp_path_factory.mktemp("patient"), first_token_timeout_s=20, idle_timeout_s=1) as stage:
+        yield stage
+
+
+async def play(stage: Stage, case: Case) -> tuple[Any, Any]:
+    """The run that came of it, and what a reader saw."""
+    run_id = await stage.start(case.script)
+    reader = stage.reader(run_id)
+    await reader.follow()
+    run = await stage.run(run_id)
+    follower = reader.follower
+    assert follower.end is not None
+    assert run["status"] in ENDED
+    for key in ("status", "reason", "finish_reason", "usage", "error"):
+        assert follower.end.get(key) == run[key], f"{case.name}: the reader and the run differ in {key}"
+    assert (follower.text, follower.parts) == (run["output"], run["parts"]), case.name
+    return run, follower
+
+
+async def test_each_fault_has_its_honest_end(stage: Stage, patient: Stage) -> None:
+    """All at once, on one server: none may disturb another."""
+
+    async def check(case: Case) -> str | None:
+        run, _ = await play(patient if case.script.refusals else stage, case)
+        said = Case(case.name, case.script, run["status"], run["reason"], run["finish_reason"], run["output"])
+        if said != case:
+            return f"{case.name}: {said[2:]} instead of {case[2:]}; {run['error']}"
+        if case.name in PARTS and run["parts"] != PARTS[case.name]:
+            return f"{case.name}: {run['parts']}"
+        if case.reason is not None and case.finish_reason is None and (run["error"] or {}).get("code") != case.reason:
+            return f"{case.name}: the error is {run['error']}"
+        return None
+
+    wrong = [line for line in await asyncio.gather(*(check(case) for case in CASES)) if line is not None]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", TRIES)
+async def test_it_is_asked_again_only_where_that_helps(patient: Stage, name: str) -> None:
+    case = next(case for case in CASES if case.name == name)
+    await patient.ended(await patient.start(case.script))
+    newest = await patient.exchange()
+    assert sum(one.body == newest.body for one in patient.upstream.exchanges) == TRIES[name]
+
+
+@pytest.mark.parametrize("fault", ["cut", "reset", "error"])
+async def test_after_the_first_token_it_is_never_asked_again(patient: Stage, fault: Any) -> None:
+    await patient.ended(await patient.start(Script(fault=fault, after=1)))
+    newest = await patient.exchange()
+    assert sum(one.body == newest.body for one in patient.upstream.exchanges) == 1
+
+
+async def test_a_timeout_closes_the_upstream(stage: Stage) -> None:
+    for script in (Script(fault="stall", after=3), Script(fault="silence")):
+        await stage.ended(await stage.start(script))
+        exchange = await stage.exchange()
+        with anyio.fail_after(20):
+            while exchange.closed_at is None:
+                await anyio.lowlevel.checkpoint()
+
+
+async def test_usage_is_kept_whatever_the_end(stage: Stage) -> None:
+    counted = await stage.ended(await stage.start(Script()))
+    assert counted["usage"] == {"input_tokens": 3, "output_tokens": 8}
+    cut = await stage.ended(await stage.start(Script(fault="cut", after=5, usage="every")))
+    assert cut["usage"] == {"input_tokens": 3, "output_tokens": 4}, "what it had counted before the fifth was sent"
+    uncounted = await stage.ended(await stage.start(Script(fault="cut", after=5)))
+    assert uncounted["usage"] == {"output_tokens": 5, "estimated": True}
+
+
+async def test_an_upstream_that_is_not_there(tmp_path: Path) -> None:
+    models = f'[models.away]\nprovider = "openai"\nbase_url = "http://127.0.0.1:{free_port()}/v1"\nmodel = "any"\n'
+    (tmp_path / "headwater.toml").write_text(models)
+    async with staged(tmp_path) as stage:
+        run = await stage.ended(await stage.start(model="away"))
+        assert (run["status"], run["reason"], run["output"]) == ("failed", "upstream_unreachable", "")
+        assert "cannot be reached" in run["error"]["detail"]
+
+
+async def test_no_secret_is_told(tmp_path: Path) -> None:
+    """Even where an upstream repeats the key that it refuses."""
+    key = "sk-very-secret-0123456789"
+    refusal = Script(status=401, body=f'{{"error": {{"message": "Incorrect API key provided: {key}"}}}}')
+    async with staged(tmp_path, models={"refuses": refusal}) as stage:
+        models = f'[models.keyed]\nprovider = "openai"\nbase_url = "{stage.upstream.url}"\nmodel = "refuses"\n'
+        (tmp_path / "headwater.toml").write_text(models + f'api_key = "{key}"\n')
+        await anyio.to_thread.run_sync(stage.server.restart)
+        run_id = await stage.start(model="keyed")
+        run = await stage.ended(run_id)
+        assert (run["status"], run["reason"]) == ("failed", "upstream_error")
+        events = (await stage.client.get(f"/v1/runs/{run_id}/events")).text
+        assert (await stage.exchange()).headers["authorization"] == f"Bearer {key}"
+        assert key not in str(run) + events + stage.server.stderr + stage.server.stdout
