@@ -52,17 +52,18 @@ class RunConvertor(Convertor[str]):
 
 register_url_convertor("run", RunConvertor())
 
+# The busiest first: they are looked through in this order.
 ROUTES = [
-    Route("/", ops.page),
-    Route("/healthz", ops.healthz),
-    Route("/readyz", ops.readyz),
-    Route("/metrics", ops.metrics),
     Route("/v1/runs", runs.create_run, methods=["POST"]),
     Route("/v1/runs", runs.list_runs, methods=["GET"]),
     Route("/v1/runs/{run_id:run}", runs.get_run, methods=["GET"]),
     Route("/v1/runs/{run_id:run}", runs.delete_run, methods=["DELETE"]),
     Route("/v1/runs/{run_id:run}/cancel", runs.cancel_run, methods=["POST"]),
     Route("/v1/runs/{run_id:run}/events", runs.run_events, methods=["GET"]),
+    Route("/", ops.page),
+    Route("/healthz", ops.healthz),
+    Route("/readyz", ops.readyz),
+    Route("/metrics", ops.metrics),
 ]
 
 
@@ -79,7 +80,7 @@ def create_app(
     config = config or config_from(environ)
     _check(config)
     sources = _read_sources(config, providers or {}, environ)
-    return Starlette(
+    app = Starlette(
         routes=ROUTES,
         middleware=[Middleware(ResponseHead)],
         exception_handlers={
@@ -89,6 +90,8 @@ def create_app(
         },
         lifespan=partial(_lifespan, config, sources, environ),
     )
+    app.router.redirect_slashes = False  # a redirect's absolute URL would be of the Host header's making
+    return app
 
 
 def lifespan(app: Starlette) -> AbstractAsyncContextManager[Mapping[str, object]]:

@@ -196,10 +196,13 @@ Headwater {VERSION} is listening on {url}
 
 
 def _set_up_logging(level: str) -> None:
-    number = logging.getLevelNamesMapping().get(level.upper())
+    number = _LOG_LEVELS.get(level.lower())
     if number is None:
         raise ConfigError(f"HEADWATER_LOG_LEVEL must be debug, info, warning or error, not {level!r}")
     logging.basicConfig(level=number, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     # A line per request and per start of uvicorn is for looking into it, not for every day.
     logging.getLogger("uvicorn").setLevel(number if number <= logging.DEBUG else logging.WARNING)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+_LOG_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}

@@ -68,7 +68,6 @@ def test_readers(small: httpx2.Client) -> None:
     wait_until(lambda: small.get(run["events_url"]).status_code == 200, what="the next reader is let in")
 
 
-@pytest.mark.xfail(strict=True, reason="the run is written before anybody looks whether its reader may come in")
 def test_a_start_whose_reader_is_one_too_many_starts_nothing(small: httpx2.Client) -> None:
     run = producing(small, start(small, SLOW))
     with a_reader(small, run["events_url"]):

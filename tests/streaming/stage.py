@@ -18,7 +18,7 @@ SCRIPTED = "scripted"
 """The model behind which the upstream stands."""
 
 # Loopback readers come back at once, so that a test need not wait for them.
-SETTINGS = {"retry_ms_min": 1, "retry_ms_max": 2, "drain_s": 0, "drain_spread_s": 0}
+SETTINGS = {"retry_ms_min": 1, "retry_ms_max": 2, "drain_s": 0, "drain_spread_s": 0, "faults": True}
 
 
 class Stage:
@@ -112,7 +112,6 @@ async def staged(
         server = ServerProcess(
             directory,
             settings=SETTINGS | settings,
-            args=["--faults"],
             env={"OPENAI_BASE_URL": upstream.url},
             measured=measured,
         )

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.streaming.stage import DEADLINE_S, Stage, staged
-from tests.support.waiting import eventually
+from tests.streaming.stage import Stage, staged
 
 pytestmark = pytest.mark.anyio
 
@@ -48,15 +47,7 @@ async def test_a_slow_start_is_waited_for_or_given_up(stage: Stage) -> None:
 
 
 async def test_faults_are_refused_where_they_are_off(tmp_path: Path) -> None:
-    async with staged(tmp_path, faults="false") as stage:
-        stage.server.command.remove("--faults")
-        stage.server.kill()
-        stage.server.launch()
-
-        async def ready() -> bool:
-            return stage.server.ready
-
-        await eventually(ready, DEADLINE_S)
+    async with staged(tmp_path, faults=False) as stage:
         body = {"input": "hi", "extra": {"demo": {"fault": "cut"}}}
         response = await stage.client.post("/v1/runs", json=body)
         assert response.status_code == 422

@@ -71,12 +71,7 @@ class Hub:
 
         Raises TooMany, StoreUnavailable, UnknownRun.
         """
-        if self._subscribers >= self._config.max_subscribers:
-            raise TooMany(
-                "This worker has as many connections as it takes. Try again in a moment.",
-                limit=self._config.max_subscribers,
-                retry_after=1,
-            )
+        self.check_room()
         self._subscribers += 1
         log = self._acquire(run)
         try:
@@ -97,6 +92,15 @@ class Hub:
         log.add_follower(cursor)
         self._metrics.subscribers.set(self._subscribers)
         return cursor
+
+    def check_room(self) -> None:
+        """Raises TooMany where another reader would be one too many."""
+        if self._subscribers >= self._config.max_subscribers:
+            raise TooMany(
+                "This worker has as many connections as it takes. Try again in a moment.",
+                limit=self._config.max_subscribers,
+                retry_after=1,
+            )
 
     def _close(self, cursor: Cursor) -> None:
         if cursor.log.remove_follower(cursor):

@@ -32,13 +32,16 @@ async def create_run(request: Request[AppState]) -> Response:
     form = one_of(request, "format", FORMATS)
     key = idempotency_key(request)
     body = await read_json(request, RunRequest)
+    streams = body.stream or form is not None or wants_event_stream(request)
+    if streams:
+        state["hub"].check_room()  # before there is a run that would be started for nobody
     created = await state["runs"].start(principal, body, key)
     run, root = created.run, _root(request)
     url = f"{root}/v1/runs/{run.id}"
     headers = {"Headwater-Run": run.id, "Content-Location": url, "Location": url}
     if not created.fresh:
         headers["Idempotent-Replayed"] = "true"
-    if not (body.stream or form is not None or wants_event_stream(request)):
+    if not streams:
         task = BackgroundTask(state["background"].after_start, run.id) if created.fresh else None
         return json_response(run_summary(run, root), 202, headers, task)
     try:
