@@ -8,6 +8,9 @@ from blockbuster import blockbuster_ctx
 
 from tests.support.server import free_port
 
+# What several folders assert with, before the first of them imports it: a failure should say as much there.
+pytest.register_assert_rewrite("tests.store")
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, Any]]:

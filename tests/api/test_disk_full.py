@@ -46,7 +46,7 @@ class Disk(ABC):
 class SmallDisk(Disk):
     """A file system of 1 MB in memory, which only the server sees and which goes with it."""
 
-    said = "the disk is full"
+    said = "The disk is full"
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -75,7 +75,7 @@ class SmallDisk(Disk):
 class LimitedFiles(Disk):
     """The server's files may not grow beyond what they are: what a quota or a broken disk looks like."""
 
-    said = "the disk reports an error"
+    said = "The disk reports an error"
 
     def fill(self) -> None:
         log_bytes = os.path.getsize(self.folder / "headwater.db-wal")

@@ -40,7 +40,13 @@ class ForgetfulStore(SqliteStore):
 
 
 def _lose(db: sqlite3.Connection, now: float, run_id: str, seq: int) -> None:
-    db.execute("DELETE FROM entries WHERE run = (SELECT n FROM runs WHERE id = ?) AND seq > ?", (run_id, seq))
+    (run,) = db.execute("SELECT n FROM runs WHERE id = ?", (run_id,)).fetchone()
+    db.execute("DELETE FROM entries WHERE run = ? AND seq > ?", (run, seq))
+    db.execute(
+        "REPLACE INTO tops (run, newest, seq, tag) "
+        "SELECT ?, ifnull(max(n), 0), ifnull(seq, 0), ifnull(tag, 0) FROM entries WHERE run = ?",
+        (run, run),
+    )
 
 
 class Reader:
@@ -71,6 +77,13 @@ class Reader:
                 if frame.after is After.CLOSE:
                     assert condition(self.follower), "it ended"
         return self.follower
+
+    async def until_let_go(self) -> str | None:
+        """Read until the hub has it go; why."""
+        async with asyncio.timeout(_DEADLINE_S):
+            while await self.cursor.next() is not None:
+                pass
+        return self.cursor.gone_because
 
     async def until_text(self, text: str) -> Follower:
         """Read until it holds exactly this."""

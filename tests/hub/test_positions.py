@@ -119,6 +119,26 @@ async def test_readers_wait_for_a_store_that_is_being_healed(store: ForgetfulSto
     assert reader.follower.snapshots == 0
 
 
+async def test_one_behind_the_window_waits_for_the_healing_too(store: ForgetfulStore, make_hub: MakeHub) -> None:
+    """What it needs next is in no window and not in the store either, just now."""
+    hub = make_hub(window_bytes=20)
+    producer = await produce(store, hub)
+    hub.set_producing(producer.run_id, True)
+    reader = Reader(await hub.follow(producer.run, Native, START))
+    entries = [await producer.say(*texts(word)) for word in ("a", "b")]
+    await reader.until_text("ab")
+    entries += [await producer.say(*texts(word)) for word in ("c", "d", "e")]
+    await store.lose(producer.run_id, entries[0].position)
+    assert await quiet(reader.cursor)
+    for lost in entries[1:]:
+        healed = an_append(producer.run_id, producer.token, producer.tag, lost.after, *lost.events)
+        assert (await store.append([healed]))[0].outcome is Outcome.STORED
+    assert reader.cursor.waits_for_store
+    reader.cursor.wake()  # as the hub does every second
+    await reader.until_text("abcde")
+    assert reader.follower.snapshots == 0
+
+
 async def test_a_cancel_that_makes_a_loss_final_reaches_who_held_it(
     store: ForgetfulStore, here: Hub, there: Hub
 ) -> None:

@@ -1,6 +1,7 @@
 """The provider against a scripted upstream, over real sockets: every fault and its honest outcome."""
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -152,10 +153,12 @@ async def test_a_cut_brings_the_usage_until_then(client: HttpClient, upstream: U
     assert (answer.reason, answer.usage) == ("upstream_cut", Usage(3, 3))
 
 
-@pytest.mark.parametrize("script", [Script(end="open"), Script(end="open", done=False)], ids=["[DONE]", "usage"])
+@pytest.mark.parametrize("split", [None, 9], ids=["whole", "split"])
+@pytest.mark.parametrize("done", [True, False], ids=["[DONE]", "usage"])
 async def test_an_upstream_that_never_closes_is_not_waited_for(
-    client: HttpClient, upstream: Upstream, script: Script
+    client: HttpClient, upstream: Upstream, done: bool, split: int | None
 ) -> None:
+    script = Script(end="open", done=done, split=split)
     answer = await asyncio.wait_for(outcome(client, upstream.url, script, after_finish_s=3600), 20)
     assert (answer.reason, answer.usage) == ("stop", Usage(3, 8))
     await eventually(lambda: not upstream.connections)
@@ -325,9 +328,17 @@ async def test_a_generator_that_never_started_asks_nobody(client: HttpClient, up
     assert not upstream.connections_made
 
 
-async def test_a_connection_that_was_read_to_its_end_serves_again(client: HttpClient, upstream: Upstream) -> None:
+@pytest.mark.parametrize("split", [None, 9], ids=["whole", "split"])
+async def test_a_connection_whose_answer_is_over_serves_again(
+    client: HttpClient, upstream: Upstream, split: int | None
+) -> None:
+    provider = provider_for(client, upstream.url, linger_s=20)
+    request = RunRequest(input="hi", extra=Script(split=split).extra())
     for _ in range(3):
-        assert (await outcome(client, upstream.url)).reason == "stop"
+        async with aclosing(provider.generate(request)) as answer:
+            async for steps in answer:
+                if isinstance(steps[-1], Finish):
+                    break  # as the executor does
     assert upstream.connections_made == 1
 
 

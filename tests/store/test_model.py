@@ -25,7 +25,9 @@ from hypothesis.stateful import (
 from headwater.core.events import Attempt, Delta, End, Event, Reasoning, Text, ToolCall
 from headwater.core.position import START, Position
 from headwater.errors import HeadwaterError
-from headwater.store.base import Append, Store
+from headwater.store.base import Append
+from headwater.store.sqlite import logs
+from tests.store.chains import assert_whole
 from tests.store.model import Model
 from tests.store.producing import a_key, a_run, an_append, texts
 from tests.store.sqlite_maker import SqliteMaker
@@ -61,10 +63,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.maker = SqliteMaker(f"{self.folder.name}/headwater.db")
         self.model = Model(self.maker.now, self.maker.run_ttl_s)
-        self.store: Store = self.loop.run(self.maker.open())
+        self.store = self.loop.run(self.maker.open())
         self.count = 0
 
     def teardown(self) -> None:
+        assert_whole(self.store._file.writer)
         self.loop.run(self.maker.close())
         self.loop.close()
         self.folder.cleanup()
@@ -249,7 +252,8 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(0 if EXAMPLES else 60)
-def test_a_store_answers_as_the_model_does() -> None:
+def test_a_store_answers_as_the_model_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "BLOCK_SEQS", 3)  # so that short logs have many blocks
     run_state_machine_as_test(
         StoreMachine,
         settings=settings(

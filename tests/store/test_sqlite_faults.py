@@ -6,7 +6,9 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from headwater.core.events import Entry, Text
@@ -41,7 +43,7 @@ def scribble(maker: SqliteMaker) -> None:
 async def fill(store: SqliteStore, one: Producer) -> list[Append]:
     """Append until the disk is full; what was stored."""
     stored: list[Append] = []
-    with pytest.raises(StoreUnavailable, match=r"disk is full.*make room.*SQLITE_FULL"):
+    with pytest.raises(StoreUnavailable, match=r"^The disk is full.*make room.*\(SQLITE_FULL\)\.$"):
         while True:
             stored.append(await one.write(LARGE))
     return stored
@@ -102,7 +104,7 @@ async def test_a_write_ahead_log_that_cannot_grow_tears_nothing(maker: SqliteMak
     stored = [await one.write(LARGE)]
     with no_file_may_grow_beyond(os.stat(f"{maker.path}-wal").st_size + 10_000):  # in the middle of the next entry
         for _ in range(3):
-            with pytest.raises(StoreUnavailable, match="the disk (is full|reports an error).*SQLITE_"):
+            with pytest.raises(StoreUnavailable, match="The disk (is full|reports an error).*SQLITE_"):
                 await one.write(LARGE)
         assert await entries(store, one.run_id) == (stored[0].entry,)
     stored.append(await one.write(LARGE))
@@ -134,15 +136,22 @@ async def test_a_damaged_entry_fails_the_reads_of_its_run_only(maker: SqliteMake
     assert read is not None and read.entries[0].events == (Text("the log goes on"),)
 
 
-async def test_a_missing_entry_is_seen(maker: SqliteMaker) -> None:
+@pytest.mark.parametrize("seq", [1, 30, 64, 100, 128, 150], ids=lambda seq: f"seq {seq}")
+async def test_a_missing_entry_is_seen(maker: SqliteMaker, seq: int) -> None:
+    """The first, the last, a marked one, one between."""
     store = await maker.open()
-    one = await start(store)
-    for word in "abc":
-        await one.write(Text(word))
-    strangers_hand(maker, "DELETE FROM entries WHERE seq = 2")
-    for call in (store.read(one.run_id, START, 1000), store.contents(one.run_id)):
-        with pytest.raises(DamagedLog, match="missing"):
+    one, other = await start(store), await start(store)
+    for n in range(150):
+        await store.append([one.next(Text(f"{n}")), other.next(Text(f"{n}"))])
+        one.at, other.at = Position(n + 1, one.tag), Position(n + 1, other.tag)
+    strangers_hand(
+        maker, "DELETE FROM entries WHERE seq = ? AND run = (SELECT n FROM runs WHERE id = ?)", seq, one.run_id
+    )
+    for call in (store.read(one.run_id, START, 100_000), store.contents(one.run_id)):
+        with pytest.raises(DamagedLog, match=f"{one.run_id} is damaged.* missing"):
             await call
+    assert len(await entries(store, other.run_id)) == 150
+    await one.write(Text("the log goes on"))
 
 
 async def test_a_damaged_request_is_said_to_be_so(maker: SqliteMaker) -> None:
@@ -162,7 +171,7 @@ async def test_a_damaged_file_is_unavailable_and_says_what_to_do(maker: SqliteMa
     await store.close()
     scribble(maker)
     store = await maker.open()
-    with pytest.raises(StoreUnavailable, match="damaged.*restore it from a backup"):
+    with pytest.raises(StoreUnavailable, match="The database file is damaged: restore it from a backup"):
         await store.read(one.run_id, START, 1000)
 
 
@@ -175,7 +184,7 @@ async def test_a_strangers_lock_fails_writes_clearly_and_reading_goes_on(
     item = await one.write(Text("a"))
     stranger = sqlite3.connect(maker.path, isolation_level=None)
     stranger.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreUnavailable, match="another program holds the database locked"):
+    with pytest.raises(StoreUnavailable, match="Another program holds the database locked"):
         await one.write(Text("b"))
     with pytest.raises(StoreUnavailable):
         await store.ping()
@@ -188,9 +197,19 @@ async def test_a_strangers_lock_fails_writes_clearly_and_reading_goes_on(
 async def test_a_mistake_of_ours_is_not_called_a_trouble_of_the_disk(maker: SqliteMaker) -> None:
     store = await maker.open()
     one = await start(store)
-    item = one.next(Text("a"))
+    payload: Any = None
     with pytest.raises(sqlite3.IntegrityError):
-        await store.append([item, item])  # two entries of one run in a batch
+        await store.append([msgspec.structs.replace(one.next(Text("a")), payload=payload)])
+    assert await entries(store, one.run_id) == ()
+    await one.write(Text("a"))
+
+
+async def test_two_entries_of_a_run_in_a_batch_are_refused(maker: SqliteMaker) -> None:
+    store = await maker.open()
+    one = await start(store)
+    item = one.next(Text("a"))
+    with pytest.raises(ValueError, match="at most one entry of a run"):
+        await store.append([item, item])
     assert await entries(store, one.run_id) == ()
     await one.write(Text("a"))
 

@@ -31,7 +31,7 @@ async def test_nothing_is_left_in_any_table_of_a_removed_run(maker: SqliteMaker)
     one = await take(store, run.id)
     await one.write(Text("a"), end_finished("stop", None))
     await store.delete(run.id)
-    for table in ("runs", "requests", "entries", "keys"):
+    for table in ("runs", "requests", "tops", "entries", "keys"):
         assert store._file.writer.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
 
 

@@ -77,7 +77,7 @@ class ProducerLog:
         """Forget the output that was never handed out. An end that was said stays: it comes only once."""
         ended = bool(self._pending) and isinstance(self._pending[-1][0], End)
         self._pending = deque([self._pending[-1]] if ended else [])
-        self.waiting_bytes = sum(entry_bytes(entry) for entry in self._sending)
+        self.waiting_bytes = sum(entry_bytes(entry) for entry in self._sending if entry.seq > self.stored.seq)
 
     def next_entry(self) -> Entry | None:
         """The entry to send now: the frozen one that is unanswered, else a new one; None if there is nothing."""

@@ -62,6 +62,7 @@ class Cursor:
         self._replaces = False
         self._announced: Status | None = None
         self._keep_alive = False
+        self._missed_call = False
         self._waiter: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
@@ -71,7 +72,10 @@ class Cursor:
 
     def wake(self) -> None:
         """There is something new."""
-        if self._waiter is None or self._waiter.done():
+        if self._waiter is None:
+            self._missed_call = True  # it is reading: what it finds may be older than this
+            return
+        if self._waiter.done():
             return
         if self.line is None or not self._write_through(self.line):
             self._waiter.set_result(None)
@@ -135,6 +139,7 @@ class Cursor:
         Raises StoreUnavailable where only the store can tell how it goes on.
         """
         while self.gone_because is None:
+            self._missed_call = False
             frame = self._news_of_status() or await self._read()
             if frame is not None:
                 if frame.data or frame.after is not After.GO_ON:
@@ -142,7 +147,7 @@ class Cursor:
             elif self._keep_alive:
                 self._keep_alive = False
                 return Frame(self.format.keep_alive)
-            elif self.gone_because is None:  # it may have been let go while it read
+            elif not self._missed_call:
                 await self._wait()
         return None
 

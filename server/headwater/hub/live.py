@@ -1,6 +1,7 @@
 """One live log: its window, kept up to date from news and, where news falls short, the store."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,15 @@ from headwater.core.lifecycle import ENDED
 from headwater.core.position import START, Position
 from headwater.core.window import Fit, Window
 from headwater.entropy import full_jitter
-from headwater.errors import StoreUnavailable, UnknownRun
+from headwater.errors import HeadwaterError, StoreUnavailable, UnknownRun
 from headwater.formats.base import Format, Frame, Head
 from headwater.metrics import Metrics
 from headwater.store.base import Contents, Store, Top
 
 if TYPE_CHECKING:
     from headwater.hub.cursor import Cursor
+
+log = logging.getLogger("headwater.hub")
 
 
 class LiveLog:
@@ -201,6 +204,9 @@ class LiveLog:
                     tries += 1
                     await asyncio.sleep(full_jitter(tries, base_s=0.1, cap_s=2.0))
                     continue
+                except HeadwaterError as error:
+                    log.error("the log of %s cannot be followed: %s", self.head.id, error.detail)
+                    read = None
                 if read is None:
                     self.gone = True
                     self._wake()

@@ -64,6 +64,7 @@ class OpenAIProvider(Provider):
         include_usage: bool = True,
         retries: RetryPolicy | None = None,
         after_finish_s: float = AFTER_FINISH_S,
+        linger_s: float = LINGER_S,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         roll: Callable[[], float] = random.random,
     ) -> None:
@@ -77,6 +78,7 @@ class OpenAIProvider(Provider):
         self._include_usage = include_usage
         self._retries = retries or RetryPolicy()
         self._after_finish_s = after_finish_s
+        self._linger_s = linger_s
         self._sleep = sleep
         self._roll = roll
 
@@ -108,11 +110,11 @@ class OpenAIProvider(Provider):
                 cut = str(error)
             if steps := await self._rest(chunks, stream):
                 yield steps
-            yield [stream.finish(cut)]
-            with suppress(TimeoutError, ConnectionCut):
-                async with asyncio.timeout(LINGER_S):
-                    async for _ in chunks:
-                        pass
+            finish = stream.finish(cut)
+            try:
+                yield [finish]
+            finally:  # also for a caller that asks no further
+                await self._linger(chunks)
 
     async def _rest(self, chunks: AsyncGenerator[bytes, None], stream: ChatStream) -> list[Step]:
         """Read on for the usage, after which the stream is closed; what still came of deltas."""
@@ -125,6 +127,13 @@ class OpenAIProvider(Provider):
                         if not stream.awaits_usage():
                             break
         return [*late, *stream.close()]
+
+    async def _linger(self, chunks: AsyncGenerator[bytes, None]) -> None:
+        """Read to the end of the body, if it is near."""
+        with suppress(TimeoutError, ConnectionCut):
+            async with asyncio.timeout(self._linger_s):
+                async for _ in chunks:
+                    pass
 
     @asynccontextmanager
     async def _answer(self, body: bytes) -> AsyncIterator[Response]:

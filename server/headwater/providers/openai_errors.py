@@ -14,6 +14,8 @@ _KEYS = re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|key)[-_][\w*-]{6,}|\bBearer\s+\S+"
 # What is shorter occurs in ordinary words.
 _SECRET_MIN = 6
 
+_NOT_JSON = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+
 
 class Scrubber:
     """Takes the secrets out of a text, line ends too, and shortens it."""
@@ -51,7 +53,11 @@ def error_message(value: Any) -> str:
 
 def error_code(body: bytes) -> str:
     """The `code` of an error in OpenAI's shape; "" if there is none."""
-    match _decoded(body):
+    try:
+        value = msgspec.json.decode(body)
+    except _NOT_JSON:
+        return ""
+    match value:
         case {"error": {"code": str(code)}}:
             return code
         case _:
@@ -60,13 +66,7 @@ def error_code(body: bytes) -> str:
 
 def body_message(body: bytes, media_type: str) -> str:
     """The sentence in the body of a refusal; "" if it is a page or nothing."""
-    if (value := _decoded(body)) is not None:
-        return error_message(value)
-    return "" if "html" in media_type or b"<html" in body[:1000].lower() else body.decode(errors="replace")
-
-
-def _decoded(body: bytes) -> Any:
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return None
+        return error_message(msgspec.json.decode(body))
+    except _NOT_JSON:
+        return "" if "html" in media_type or b"<html" in body[:1000].lower() else body.decode(errors="replace")

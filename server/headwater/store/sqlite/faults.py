@@ -24,7 +24,7 @@ _SENTENCES: Final = {
 
 
 def explain(error: sqlite3.Error) -> str | None:
-    """One sentence on what happened and what to do, or None if the error is a mistake in our own code."""
+    """What happened and what to do, to be put into a sentence, or None if the error is a mistake in our own code."""
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
     sentence = _SENTENCES.get(code & 0xFF)  # the low byte is the primary code
     if sentence is None and isinstance(error, sqlite3.OperationalError):
@@ -41,4 +41,4 @@ def translated() -> Iterator[None]:
         sentence = explain(error)
         if sentence is None:
             raise
-        raise StoreUnavailable(sentence) from error
+        raise StoreUnavailable(f"{sentence[0].upper()}{sentence[1:]}.") from error

@@ -15,7 +15,7 @@ MEMORY: Final = ":memory:"
 
 # Only a stranger's program can make us wait; shorter than a lease, so that it shows before runs are lost.
 _BUSY_S: Final = 2.0
-# Of the writing connection: the last pages of the logs of some thousand runs in progress.
+# Of the writing connection: the rows of some thousand runs in progress, and the ends of their logs.
 _WRITER_CACHE_KB: Final = 16 * 1024
 # A checkpoint copies this many pages (8 MB) into the file while writers wait, for about 10 ms. Half as
 # many double the fsyncs and write busy pages more often; twice as many double the wait.

@@ -5,17 +5,15 @@ Every function takes the writing connection and the time by the store's clock.
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
 from headwater.core.events import Entry, encode_events
 from headwater.core.lifecycle import ENDED, end_cancelled
-from headwater.core.position import START, Position
+from headwater.core.position import Position
 from headwater.core.run import Run
 from headwater.store.base import Cancelled, Lease, RenewResult
-from headwater.store.sqlite import reads
-from headwater.store.sqlite.reads import LIVING
+from headwater.store.sqlite import logs, reads
 from headwater.store.sqlite.transactions import transaction
-from headwater.store.sqlite.writes import END_RUN, INSERT_ENTRY
+from headwater.store.sqlite.writes import END_RUN
 
 
 def take(
@@ -66,39 +64,24 @@ def release(db: sqlite3.Connection, now: float, run_id: str, token: int) -> None
 def cancel(db: sqlite3.Connection, now: float, run_id: str, tag: int, run_ttl_s: float) -> Cancelled | None:
     """Tell the holder through the flag; where nobody holds the run, write its end."""
     with transaction(db):
-        row = db.execute(f"SELECT n, status, lease_until FROM runs WHERE id = ? AND {LIVING}", (run_id, now)).fetchone()
-        if row is None:
+        log = logs.find(db, now, run_id)
+        if log is None:
             return None
-        run, status, until = row
         entry = None
-        if status in ENDED:
-            entry = _end_written_by(db, run, tag)
+        if log.status in ENDED:
+            if log.tag == tag:  # the end that an earlier try of this cancel wrote
+                entry = _end_entry(logs.below(db, log), tag)
         else:
-            db.execute("UPDATE runs SET cancelled = 1 WHERE n = ?", (run,))
-            if until <= now:
-                entry = _end_entry(_top_two(db, run)[0], tag)
-                db.execute(INSERT_ENTRY, (run, entry.seq, tag, encode_events(entry.events)))
-                db.execute(END_RUN, ("cancelled", now, now + run_ttl_s, run))
+            db.execute("UPDATE runs SET cancelled = 1 WHERE n = ?", (log.run,))
+            if not log.held:
+                entry = _end_entry(log.top, tag)
+                logs.write(db, [(log, entry, encode_events(entry.events))])
+                db.execute(END_RUN, ("cancelled", now, now + run_ttl_s, log.run))
         return Cancelled(_stored(db, now, run_id), entry)
-
-
-def _end_written_by(db: sqlite3.Connection, run: int, tag: int) -> Entry | None:
-    """The end that an earlier try of this cancel wrote, if it did."""
-    top, below = _top_two(db, run)
-    return _end_entry(below, tag) if top.tag == tag else None
 
 
 def _end_entry(after: Position, tag: int) -> Entry:
     return Entry(after, after.seq + 1, tag, (end_cancelled(),))
-
-
-def _top_two(db: sqlite3.Connection, run: int) -> tuple[Position, Position]:
-    """Where the log stands, and where it stood before its last entry."""
-    rows: list[Any] = db.execute(
-        "SELECT seq, tag FROM entries WHERE run = ? ORDER BY seq DESC LIMIT 2", (run,)
-    ).fetchall()
-    top, below = [*(Position(*row) for row in rows), START, START][:2]
-    return top, below
 
 
 def _stored(db: sqlite3.Connection, now: float, run_id: str) -> Run:

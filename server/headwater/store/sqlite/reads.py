@@ -1,7 +1,7 @@
 """What is read. Every function takes a connection and the time by the store's clock, and changes nothing."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,22 +12,15 @@ from headwater.core.position import START, Position
 from headwater.core.run import Run, RunRequest
 from headwater.errors import DamagedLog, UnknownRun
 from headwater.store.base import Contents, Page, Read, Stale, Top
+from headwater.store.sqlite import logs
+from headwater.store.sqlite.logs import LIVING
 from headwater.store.sqlite.transactions import snapshot
-
-LIVING: Final = "(expires_at IS NULL OR expires_at > ?)"
-"""What has expired is not there, whether or not it has been swept. Takes the time."""
 
 _RUN: Final = """
     SELECT id, owner, model, body, created_at, conversation, status, started_at, ended_at, expires_at, seq, tag,
         token, cancelled
-    FROM runs JOIN requests ON requests.run = n
-    LEFT JOIN entries ON entries.run = n AND seq = (SELECT max(seq) FROM entries WHERE run = n)
+    FROM runs JOIN requests ON requests.run = n JOIN tops ON tops.run = n
 """
-_TOP: Final = f"""
-    SELECT n, status, seq, tag FROM runs LEFT JOIN entries ON run = n
-    WHERE id = ? AND {LIVING} ORDER BY seq DESC LIMIT 1
-"""
-_LOG: Final = "SELECT seq, tag, payload FROM entries WHERE run = ? AND seq >= ? ORDER BY seq"
 
 _request_decoder = msgspec.json.Decoder(RunRequest)
 
@@ -75,7 +68,7 @@ def list_runs(
                 f"SELECT created_at, n FROM runs WHERE id = ? AND owner = ? AND {LIVING}", (before, owner, now)
             ).fetchone()
             if older_than is None:
-                raise UnknownRun(f"there is no run {before!r} to list from", field="before")
+                raise UnknownRun(f"There is no run {before} to list from.", field="before")
         sql, values = list_query(owner, conversation, status, older_than, now)
         rows = db.execute(sql, (*values, limit + 1)).fetchall()
     return Page([_run(row) for row in rows[:limit]], len(rows) > limit)
@@ -84,15 +77,15 @@ def list_runs(
 def read(db: sqlite3.Connection, now: float, run_id: str, after: Position, max_bytes: int) -> Read | None:
     """The log after a position."""
     with snapshot(db):
-        found = _find(db, now, run_id)
-        if found is None:
+        log = logs.find(db, now, run_id)
+        if log is None:
             return None
-        run, top = found
-        if after != START and not _joins(db, run, after):
+        top = Top(log.top, log.status)
+        if after != START and logs.tag_at(db, log, after.seq) != after.tag:
             return Read(False, (), top)
         entries: list[Entry] = []
         size, at = 0, after
-        for seq, tag, payload in db.execute(_LOG, (run, after.seq + 1)):
+        for seq, tag, payload in logs.rows(db, log, after.seq + 1):
             size += len(payload)
             if entries and size > max_bytes:
                 break
@@ -106,23 +99,26 @@ def read(db: sqlite3.Connection, now: float, run_id: str, after: Position, max_b
 def contents(db: sqlite3.Connection, now: float, run_id: str) -> Contents | None:
     """Everything so far in one piece."""
     with snapshot(db):
-        found = _find(db, now, run_id)
-        if found is None:
+        log = logs.find(db, now, run_id)
+        if log is None:
             return None
-        run, top = found
-        content, position = Content(), START
-        for at, tag, event in _all_events(db, run_id, run):
-            content.add(event)
-            if not isinstance(event, End):
-                position = Position(at, tag)
-        return Contents(position, content.parts(), content.text, content.attempts, content.end, top)
+        content, position, at = Content(), START, 0
+        for seq, tag, payload in logs.rows(db, log, 1):
+            events = _events(run_id, at, seq, payload, cut=False)
+            for event in events:
+                content.add(event)
+            before_end = seq - isinstance(events[-1], End)
+            if before_end > at:
+                position = Position(before_end, tag)
+            at = seq
+    top = Top(log.top, log.status)
+    return Contents(position, content.parts(), content.text, content.attempts, content.end, top)
 
 
 def tops(db: sqlite3.Connection, now: float, run_ids: Sequence[str]) -> list[Top | None]:
     """Where each log stands."""
-    with snapshot(db):
-        found = [_find(db, now, run_id) for run_id in run_ids]
-    return [None if one is None else one[1] for one in found]
+    found = logs.find_many(db, now, run_ids)
+    return [Top(log.top, log.status) if (log := found.get(run_id)) else None for run_id in run_ids]
 
 
 def stale(db: sqlite3.Connection, now: float, limit: int) -> list[Stale]:
@@ -134,30 +130,12 @@ def stale(db: sqlite3.Connection, now: float, limit: int) -> list[Stale]:
     return [Stale(*row) for row in rows]
 
 
-def covering_tag(db: sqlite3.Connection, run: int, seq: int) -> int | None:
-    """The tag of the entry that covers this seq, None beyond the top."""
-    row = db.execute("SELECT tag FROM entries WHERE run = ? AND seq >= ? ORDER BY seq LIMIT 1", (run, seq)).fetchone()
-    return None if row is None else row[0]
-
-
-def _joins(db: sqlite3.Connection, run: int, position: Position) -> bool:
-    return position.seq > 0 and covering_tag(db, run, position.seq) == position.tag
-
-
-def _find(db: sqlite3.Connection, now: float, run_id: str) -> tuple[int, Top] | None:
-    row = db.execute(_TOP, (run_id, now)).fetchone()
-    if row is None:
-        return None
-    run, status, seq, tag = row
-    return run, Top(Position(seq, tag) if seq else START, status)
-
-
 def _run(row: Sequence[Any]) -> Run:
     run_id, owner, model, body, created, conversation, status, started, ended, expires, seq, tag, token, cancelled = row
     try:
         request = _request_decoder.decode(body)
     except msgspec.MsgspecError as error:
-        raise DamagedLog(f"the stored request of run {run_id} cannot be read: {error}") from error
+        raise DamagedLog(f"The stored request of run {run_id} cannot be read: {error}.") from error
     return Run(
         id=run_id,
         owner=owner,
@@ -175,22 +153,13 @@ def _run(row: Sequence[Any]) -> Run:
     )
 
 
-def _all_events(db: sqlite3.Connection, run_id: str, run: int) -> Iterator[tuple[int, int, Event]]:
-    """Each event of a log with its seq and tag."""
-    at = 0
-    for seq, tag, payload in db.execute(_LOG, (run, 1)):
-        for event in _events(run_id, at, seq, payload, cut=False):
-            at += 1
-            yield at, tag, event
-
-
 def _events(run_id: str, after: int, seq: int, payload: bytes, *, cut: bool) -> tuple[Event, ...]:
     """The events of an entry that cover (after, seq]; it has more only if it may be `cut`."""
     try:
         events = decode_events(payload)
     except msgspec.MsgspecError as error:
-        raise DamagedLog(f"the log of run {run_id} is damaged before seq {seq}: {error}") from error
+        raise DamagedLog(f"The log of run {run_id} is damaged before seq {seq}: {error}.") from error
     surplus = len(events) - (seq - after)
     if surplus < 0 or (surplus and not cut):
-        raise DamagedLog(f"the log of run {run_id} is damaged before seq {seq}: events are missing or repeated")
+        raise DamagedLog(f"The log of run {run_id} is damaged before seq {seq}: events are missing or repeated.")
     return events[surplus:] if surplus else events

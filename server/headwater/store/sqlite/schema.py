@@ -9,10 +9,9 @@ from headwater.store.sqlite.transactions import transaction
 VERSION: Final = 1
 _APPLICATION_ID: Final = 0x48445754  # "HDWT", in the file's header: this file is ours
 
-# The top of a log is its last entry and stands nowhere else, so an append writes one row and
-# no two rows can disagree. A request may be megabytes: apart from `runs`, whose rows change.
-# Entries lie in the order of writing, so that a commit of many runs touches few pages; the
-# index finds a run's own.
+# A request may be megabytes: apart from `runs`, whose rows change. For entries and tops see `logs`:
+# `prev` is the entry before in the same log, 0 for the first, and a top is its log's newest entry.
+# Tops are apart so that those of hundreds of runs share a page.
 _TABLES: Final = (
     """CREATE TABLE runs (
         n INTEGER PRIMARY KEY,
@@ -37,8 +36,22 @@ _TABLES: Final = (
     "CREATE INDEX runs_unfinished ON runs (created_at) WHERE ended_at IS NULL",
     "CREATE INDEX runs_by_expiry ON runs (expires_at) WHERE expires_at IS NOT NULL",
     "CREATE TABLE requests (run INTEGER PRIMARY KEY, body BLOB NOT NULL)",
-    "CREATE TABLE entries (run INTEGER NOT NULL, seq INTEGER NOT NULL, tag INTEGER NOT NULL, payload BLOB NOT NULL)",
-    "CREATE UNIQUE INDEX entries_by_seq ON entries (run, seq)",
+    """CREATE TABLE entries (
+        n INTEGER PRIMARY KEY,
+        run INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        tag INTEGER NOT NULL,
+        prev INTEGER NOT NULL,
+        marked INTEGER NOT NULL,
+        payload BLOB NOT NULL
+    )""",
+    "CREATE UNIQUE INDEX marks ON entries (run, seq) WHERE marked",
+    """CREATE TABLE tops (
+        run INTEGER PRIMARY KEY,
+        newest INTEGER NOT NULL DEFAULT 0,
+        seq INTEGER NOT NULL DEFAULT 0,
+        tag INTEGER NOT NULL DEFAULT 0
+    )""",
     """CREATE TABLE keys (
         owner TEXT NOT NULL,
         key TEXT NOT NULL,

@@ -103,7 +103,9 @@ class SqliteStore(Store):
         await self.expire(1)
 
     async def append(self, batch: Sequence[Append]) -> list[AppendResult]:
-        """See the contract. Raises ValueError for an entry whose events do not fill (after, seq]."""
+        """See the contract. Raises ValueError for two entries of one run, and for one that does not fill its range."""
+        if len({item.run_id for item in batch}) < len(batch):
+            raise ValueError("a batch holds at most one entry of a run")
         for item in batch:
             entry = item.entry
             if not 0 < len(entry.events) == entry.seq - entry.after.seq:
@@ -169,9 +171,9 @@ class SqliteStore(Store):
 
     def _submit(self, executor: ThreadPoolExecutor, job: Callable[[], T]) -> asyncio.Future[T]:
         if not self._is_open:
-            raise StoreUnavailable("the store is closed")
+            raise StoreUnavailable("The store is closed.")
         if self._waiting >= _WAITING_MAX:
-            raise StoreUnavailable(f"{self._waiting} operations are waiting for the disk", limit=_WAITING_MAX)
+            raise StoreUnavailable(f"{self._waiting} operations are waiting for the disk.", limit=_WAITING_MAX)
         self._waiting += 1
         future = asyncio.get_running_loop().run_in_executor(executor, job)
         future.add_done_callback(self._answered)

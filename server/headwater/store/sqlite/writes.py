@@ -3,38 +3,25 @@
 Every function takes the writing connection and the time by the store's clock.
 """
 
-import json
 import sqlite3
 from collections.abc import Sequence
-from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from headwater.core.events import End
+from headwater.core.events import End, Entry
 from headwater.core.lifecycle import ENDED
-from headwater.core.position import START, Position
+from headwater.core.position import START
 from headwater.core.run import Run
 from headwater.errors import IdempotencyConflict, RunNotEnded, UnknownRun
 from headwater.store.base import Append, AppendResult, Created, IdempotencyKey, Outcome
-from headwater.store.sqlite import reads
-from headwater.store.sqlite.reads import LIVING
+from headwater.store.sqlite import logs, reads
+from headwater.store.sqlite.logs import LIVING, Log
 from headwater.store.sqlite.transactions import transaction
 
 # About 5 ms of the writing thread, for which appends wait; longer logs go in several transactions.
 _SWEPT_ROWS: Final = 2_000
 
-# The driver lets go of the interpreter's lock at each row, and on a busy worker getting it back is what
-# costs. So a batch is read and written in a handful of steps: the states come as one JSON row, and the
-# entries go in by up to this many a statement, in halves of it, so that there are only a few statements.
-_ROWS_MAX: Final = 128
-# Takes a JSON array of ids and the time.
-_STATES: Final = f"""
-    SELECT json_group_array(json_array(id, n, status, token, cancelled, seq, tag))
-    FROM runs LEFT JOIN entries ON run = n AND seq = (SELECT max(seq) FROM entries WHERE run = n)
-    WHERE id IN (SELECT value FROM json_each(?)) AND {LIVING}
-"""
-INSERT_ENTRY: Final = "INSERT INTO entries (run, seq, tag, payload) VALUES (?, ?, ?, ?)"
 END_RUN: Final = "UPDATE runs SET status = ?, ended_at = ?, expires_at = ? WHERE n = ?"
 """Takes the status, the time, when it expires, and the run's number."""
 
@@ -56,6 +43,7 @@ def create(db: sqlite3.Connection, now: float, run: Run, key: IdempotencyKey | N
             (run.id, run.owner, run.model, run.conversation, now),
         ).lastrowid
         db.execute("INSERT INTO requests (run, body) VALUES (?, ?)", (number, body))
+        db.execute("INSERT INTO tops (run) VALUES (?)", (number,))
         if key is not None:
             db.execute(
                 "INSERT OR REPLACE INTO keys (owner, key, body_hash, run, kept_until) VALUES (?, ?, ?, ?, ?)",
@@ -78,7 +66,7 @@ def _reserved(db: sqlite3.Connection, now: float, key: IdempotencyKey) -> Run | 
     run_id, body_hash = row
     if body_hash != key.body_hash:
         raise IdempotencyConflict(
-            "this Idempotency-Key was used with another body: use a new key for a new request", field="Idempotency-Key"
+            "This Idempotency-Key was used with another body: use a new key for a new request.", field="Idempotency-Key"
         )
     return reads.get(db, now, run_id)
 
@@ -86,57 +74,44 @@ def _reserved(db: sqlite3.Connection, now: float, key: IdempotencyKey) -> Run | 
 def append(db: sqlite3.Connection, now: float, batch: Sequence[Append], run_ttl_s: float) -> list[AppendResult]:
     """Judge each entry, then write those that are taken."""
     results: list[AppendResult] = []
-    rows: list[tuple[int, int, int, bytes]] = []
+    taken: list[tuple[Log, Entry, bytes]] = []
     ends: list[tuple[str, float, float, int]] = []
-    ids = json.dumps([item.run_id for item in batch])
     with transaction(db):
-        (found,) = db.execute(_STATES, (ids, now)).fetchone()
-        states = {state[0]: state for state in json.loads(found)}
+        found = logs.find_many(db, now, [item.run_id for item in batch])
         for item in batch:
-            result, run = _judge(db, states.get(item.run_id), item)
-            results.append(result)
-            if run is not None:
+            log = found.get(item.run_id)
+            if log is None:
+                results.append(AppendResult(Outcome.GONE, START))
+            elif (refused := _judge(db, log, item)) is not None:
+                results.append(refused)
+            else:
                 entry = item.entry
-                rows.append((run, entry.seq, entry.tag, item.payload))
+                results.append(AppendResult(Outcome.STORED, entry.position, bool(log.cancelled)))
+                taken.append((log, entry, item.payload))
                 if isinstance(last := entry.events[-1], End):
-                    ends.append((last.status, now, now + run_ttl_s, run))
-        _insert(db, rows)
+                    ends.append((last.status, now, now + run_ttl_s, log.run))
+        logs.write(db, taken)
         if ends:
             db.executemany(END_RUN, ends)
     return results
 
 
-def _insert(db: sqlite3.Connection, rows: list[tuple[int, int, int, bytes]]) -> None:
-    """Write entries, many a statement."""
-    at, size = 0, _ROWS_MAX
-    while at < len(rows):
-        while size > len(rows) - at:
-            size //= 2
-        statement = f"{INSERT_ENTRY}{', (?, ?, ?, ?)' * (size - 1)}"
-        db.execute(statement, list(chain.from_iterable(rows[at : at + size])))
-        at += size
-
-
-def _judge(db: sqlite3.Connection, state: Sequence[Any] | None, item: Append) -> tuple[AppendResult, int | None]:
-    """The result of an append, in the contract's order, and the run's number if it is still to be written."""
-    if state is None:
-        return AppendResult(Outcome.GONE, START), None
-    _, run, status, token, cancelled, seq, tag = state
-    entry = item.entry
-    top = Position(seq, tag) if seq else START
-    if entry.seq <= top.seq and reads.covering_tag(db, run, entry.seq) == entry.tag:
+def _judge(db: sqlite3.Connection, log: Log, item: Append) -> AppendResult | None:
+    """The result of an append that is not to be written, in the contract's order."""
+    entry, top = item.entry, log.top
+    if logs.tag_at(db, log, entry.seq) == entry.tag:
         outcome = Outcome.STORED
-    elif status in ENDED:
+    elif log.status in ENDED:
         outcome = Outcome.ENDED
-    elif item.token != token or not token:
+    elif item.token != log.token or not log.token:
         outcome = Outcome.FENCED
-    elif cancelled and not _is_cancelled_end(item):
+    elif log.cancelled and not _is_cancelled_end(item):
         outcome = Outcome.CANCELLED
     elif entry.after != top:
         outcome = Outcome.BEHIND
     else:
-        return AppendResult(Outcome.STORED, entry.position, bool(cancelled)), run
-    return AppendResult(outcome, top, bool(cancelled)), None
+        return None
+    return AppendResult(outcome, top, bool(log.cancelled))
 
 
 def _is_cancelled_end(item: Append) -> bool:
@@ -149,10 +124,10 @@ def hide(db: sqlite3.Connection, now: float, run_id: str) -> None:
     with transaction(db):
         row = db.execute(f"SELECT n, status FROM runs WHERE id = ? AND {LIVING}", (run_id, now)).fetchone()
         if row is None:
-            raise UnknownRun(f"there is no run {run_id!r}")
+            raise UnknownRun(f"There is no run {run_id}.")
         run, status = row
         if status not in ENDED:
-            raise RunNotEnded(f"run {run_id!r} is {status}: cancel it and wait for its end before deleting it")
+            raise RunNotEnded(f"Run {run_id} is {status}: cancel it and wait for its end before deleting it.")
         db.execute("UPDATE runs SET expires_at = 0 WHERE n = ?", (run,))
 
 
@@ -162,7 +137,7 @@ def sweep(db: sqlite3.Connection, now: float, limit: int) -> tuple[int, bool]:
     with transaction(db):
         due = "SELECT n FROM runs WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
         for (run,) in db.execute(due, (now, limit)).fetchall():
-            rows -= _remove_entries(db, run, rows)
+            rows -= logs.remove(db, run, rows)
             if rows <= 0:
                 # Half a log must not come back to sight when the clock is set back.
                 db.execute("UPDATE runs SET expires_at = 0 WHERE n = ?", (run,))
@@ -177,15 +152,7 @@ def sweep(db: sqlite3.Connection, now: float, limit: int) -> tuple[int, bool]:
 
 
 def _forget(db: sqlite3.Connection, run: int) -> None:
-    _remove_entries(db, run, -1)
-    db.execute("DELETE FROM keys WHERE run = ?", (run,))
-    db.execute("DELETE FROM requests WHERE run = ?", (run,))
+    logs.remove(db, run)
+    for table in ("tops", "requests", "keys"):
+        db.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
     db.execute("DELETE FROM runs WHERE n = ?", (run,))
-
-
-def _remove_entries(db: sqlite3.Connection, run: int, limit: int) -> int:
-    """Remove entries of a log, oldest first; how many. A negative limit is none."""
-    return db.execute(
-        "DELETE FROM entries WHERE rowid IN (SELECT rowid FROM entries WHERE run = ? ORDER BY seq LIMIT ?)",
-        (run, limit),
-    ).rowcount
