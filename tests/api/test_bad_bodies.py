@@ -121,10 +121,12 @@ def test_a_nul_is_refused_wherever_it_is(api: httpx2.Client, body: str, field: s
 def test_very_deep_json_is_refused(api: httpx2.Client) -> None:
     document = problem(post(api, nested(66)), 422, "invalid")
     assert (document["limit"], document["field"].startswith("extra.a[0][0]")) == (64, True)
-    for body in (nested(3000), nested(20_000), nested(3000).replace("]", "")):
-        assert problem(post(api, body), 400, "malformed_json")["limit"] == 64
+    for body in (nested(3000), nested(20_000)):
+        assert problem(post(api, body), 422, "invalid")["limit"] == 64
     objects = '{"input":"a","extra":' + '{"a":' * 3000 + "1" + "}" * 3001
-    assert problem(post(api, objects), 400, "malformed_json")["limit"] == 64
+    assert problem(post(api, objects), 422, "invalid")["limit"] == 64
+    unclosed = post(api, nested(3000).replace("]", ""))  # which of its faults shows first is the interpreter's affair
+    assert unclosed.json()["code"] in ("invalid", "malformed_json")
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "1e999999", "1" * 5000, "-" + "9" * 20_000])

@@ -9,6 +9,7 @@ from headwater.core.position import START, Position
 from headwater.formats.native import Native
 from headwater.hub import Hub
 from headwater.store.base import Top
+from tests.hub.conftest import MakeHub
 from tests.hub.producing import PublishingProducer, produce, queued
 from tests.hub.reading import ForgetfulStore, Reader, quiet
 from tests.store.producing import take, texts
@@ -163,6 +164,23 @@ async def test_an_outage_of_the_store_delays_a_refill_and_no_more(
     await eventually(lambda: store.reads >= 2, what="it asks again")
     store.fails = None
     await reader.until_text("ab")
+
+
+async def test_more_news_than_is_held_in_an_outage_comes_from_the_store(
+    store: ForgetfulStore, make_hub: MakeHub, here: Hub, outage: Exception
+) -> None:
+    hub = make_hub(window_bytes=20)
+    producer = await produce(store, here)
+    reader = await follow(hub, producer)
+    store.fails = outage
+    await producer.say_nothing(*texts("0 "))
+    for number in range(1, 50):
+        await producer.say(*texts(f"{number} "))
+    await eventually(lambda: store.reads >= 1, what="it asks")
+    store.fails = None
+    await reader.until_text("".join(f"{number} " for number in range(50)))
+    await producer.end()
+    assert (await reader.until_end()).snapshots == 0
 
 
 async def test_a_run_that_is_gone_lets_its_readers_go(

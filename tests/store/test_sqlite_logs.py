@@ -156,50 +156,6 @@ async def test_a_commit_that_a_full_disk_undid_leaves_the_chains_whole(maker: Sq
         assert len(await entries(store, one.run_id)) == BLOCK_SEQS + 5
 
 
-async def an_expired_log(maker: SqliteMaker, store: SqliteStore, entries: int) -> None:
-    """A log of so many entries, and an end, that a sweep may take."""
-    one = await start(store)
-    for n in range(entries):
-        await one.write(Text(f"{n}"))
-    await one.write(END)
-    await maker.advance(maker.run_ttl_s)
-
-
-async def test_a_removal_that_a_crash_cut_short_is_finished_beside_others(
-    maker: SqliteMaker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writes, "_SWEPT_ROWS", BLOCK_SEQS + 1)
-    store = await maker.open()
-    await an_expired_log(maker, store, 5 * BLOCK_SEQS)
-    other = await start(store, lease_s=1e9)
-    sent: list[Append] = []
-    left: list[int] = []
-    while (await store._write(writes.sweep, 10))[1]:
-        sent.append(await other.write(Text("between the steps")))
-        await store.close()
-        store = other.store = await maker.open()
-        (rows,) = store._file.writer.execute("SELECT count(*) FROM entries").fetchone()
-        left.append(rows - len(sent))
-    assert left[:-1] == sorted(set(left[:-1]), reverse=True) and len(left) > 2, "in steps"
-    assert_whole(store._file.writer)
-    assert await entries(store, other.run_id) == tuple(item.entry for item in sent)
-
-
-async def test_what_takes_the_place_of_a_removed_entry_is_not_removed_with_it(
-    maker: SqliteMaker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A number may be given again, while the top of the log that had it is still there."""
-    monkeypatch.setattr(writes, "_SWEPT_ROWS", 3)
-    store = await maker.open()
-    await an_expired_log(maker, store, 2)
-    assert await store._write(writes.sweep, 10) == (0, True)
-    other = await start(store)
-    item = await other.write(Text("in its place"))
-    assert await store.expire(10) == 1
-    assert await entries(store, other.run_id) == (item.entry,)
-    assert_whole(store._file.writer)
-
-
 async def test_the_end_of_a_log_costs_the_same_however_long_it_is(maker: SqliteMaker) -> None:
     """Counted in the instructions of SQLite's machine."""
     store = await maker.open()

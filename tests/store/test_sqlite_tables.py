@@ -4,7 +4,10 @@ import pytest
 
 from headwater.core.events import Status, Text
 from headwater.core.lifecycle import end_finished
-from headwater.store.sqlite import reads, writes
+from headwater.store.base import Append
+from headwater.store.sqlite import SqliteStore, reads, writes
+from headwater.store.sqlite.logs import BLOCK_SEQS
+from tests.store.chains import assert_whole
 from tests.store.producing import a_key, a_run, entries, start, take
 from tests.store.sqlite_maker import SqliteMaker
 
@@ -23,6 +26,50 @@ async def test_a_long_log_is_swept_in_steps_between_which_others_write(maker: Sq
     assert await store.get(one.run_id) is None
     assert await store.expire(10) == 1
     assert store._file.writer.execute("SELECT count(*) FROM entries").fetchone() == (0,)
+
+
+async def an_expired_log(maker: SqliteMaker, store: SqliteStore, entries: int) -> None:
+    """A log of so many entries, and an end, that a sweep may take."""
+    one = await start(store)
+    for n in range(entries):
+        await one.write(Text(f"{n}"))
+    await one.write(end_finished("stop", None))
+    await maker.advance(maker.run_ttl_s)
+
+
+async def test_a_removal_that_a_crash_cut_short_is_finished_beside_others(
+    maker: SqliteMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writes, "_SWEPT_ROWS", BLOCK_SEQS + 1)
+    store = await maker.open()
+    await an_expired_log(maker, store, 5 * BLOCK_SEQS)
+    other = await start(store, lease_s=1e9)
+    sent: list[Append] = []
+    left: list[int] = []
+    while (await store._write(writes.sweep, 10))[1]:
+        sent.append(await other.write(Text("between the steps")))
+        await store.close()
+        store = other.store = await maker.open()
+        (rows,) = store._file.writer.execute("SELECT count(*) FROM entries").fetchone()
+        left.append(rows - len(sent))
+    assert left[:-1] == sorted(set(left[:-1]), reverse=True) and len(left) > 2, "in steps"
+    assert_whole(store._file.writer)
+    assert await entries(store, other.run_id) == tuple(item.entry for item in sent)
+
+
+async def test_what_takes_the_place_of_a_removed_entry_is_not_removed_with_it(
+    maker: SqliteMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number may be given again, while the top of the log that had it is still there."""
+    monkeypatch.setattr(writes, "_SWEPT_ROWS", 3)
+    store = await maker.open()
+    await an_expired_log(maker, store, 2)
+    assert await store._write(writes.sweep, 10) == (0, True)
+    other = await start(store)
+    sent = [await other.write(Text("in its place")) for _ in range(5)]
+    assert await store.expire(10) == 1
+    assert await entries(store, other.run_id) == tuple(item.entry for item in sent)
+    assert_whole(store._file.writer)
 
 
 async def test_nothing_is_left_in_any_table_of_a_removed_run(maker: SqliteMaker) -> None:

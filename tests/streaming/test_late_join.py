@@ -43,7 +43,7 @@ async def reached(stage: Stage, run_id: str, seq: int) -> None:
 
 async def test_at_twenty_thousand_tokens_one_snapshot_then_live(tmp_path: Path) -> None:
     async with staged(tmp_path, measured=False) as stage:
-        run_id = await stage.start(demo={"tokens": TOKENS + 6_000, "tokens_per_s": 6_000})
+        run_id = await stage.start(demo={"tokens": TOKENS + 25_000, "tokens_per_s": 10_000})
         await reached(stage, run_id, TOKENS)
         before = await stage.metric("headwater_snapshots_total")
         joiners = [Weigher(stage, run_id) for _ in range(JOINERS)]

@@ -84,7 +84,7 @@ def _decode(body: bytes, kind: type[Body]) -> Body:
     except UnicodeDecodeError:
         raise MalformedJSON(_utf8_error(body)) from None
     except RecursionError:
-        raise MalformedJSON(f"The body is nested more than {DEPTH_MAX} levels deep.", limit=DEPTH_MAX) from None
+        raise Invalid(f"The body is nested more than {DEPTH_MAX} levels deep.", limit=DEPTH_MAX) from None
 
 
 def _utf8_error(body: bytes) -> str:

@@ -37,7 +37,8 @@ _STATES: Final = f"""
     WHERE id IN (SELECT value FROM json_each(?)) AND {LIVING}
 """
 # From the first mark at or after a seq, or else from the top, back to the entry that covers that seq.
-# That the run is compared, and the limit, keep a damaged file from leading astray.
+# The run is compared because the number of a removed entry may be given again while its log's top is
+# still there. That and the limit also keep a damaged file from leading astray.
 _WALK: Final = """
     WITH RECURSIVE walk (n, prev) AS (
         SELECT n, prev FROM entries WHERE run = :run AND seq >= :seq AND n = ifnull(
@@ -109,9 +110,9 @@ def rows(db: sqlite3.Connection, log: Log, seq: int) -> Iterator[tuple[int, int,
 
 
 def tag_at(db: sqlite3.Connection, log: Log, seq: int) -> int | None:
-    """The tag of the entry that covers this seq; None below 1 and beyond the top."""
+    """The tag of the entry that covers this seq, or None if none does; an empty log stands at 0 with 0."""
     if seq == log.seq:
-        return log.tag if seq else None
+        return log.tag
     if not 0 < seq < log.seq:
         return None
     row = db.execute(_COVERING, _from(log.run, seq)).fetchone()
