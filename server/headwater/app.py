@@ -26,7 +26,7 @@ from headwater.providers.catalog import Catalog, build_catalog, discover
 from headwater.providers.demo import DemoProvider
 from headwater.providers.demo_corpus import load_corpus
 from headwater.providers.models_file import ModelsFile, ModelSpec, check_base_url, read_models
-from headwater.providers.openai import OpenAIProvider, list_models
+from headwater.providers.openai import AFTER_FINISH_S, OpenAIProvider, list_models
 from headwater.providers.python import AnswerFunction, PythonProvider, load_function, provider_of
 from headwater.runs import Runs
 from headwater.state import AppState
@@ -198,12 +198,20 @@ async def _build_catalog(config: Config, sources: _Sources, environ: Mapping[str
             connect_timeout_s=timeout_s,
             token_limit_field=spec.token_limit_field,
             include_usage=spec.include_usage,
+            after_finish_s=_after_finish_s(spec.idle_timeout_s or config.idle_timeout_s),
         )
 
     base_url, api_key = environ.get("OPENAI_BASE_URL", ""), environ.get("OPENAI_API_KEY") or None
 
     def upstream(name: str) -> Provider:
-        return OpenAIProvider(http, base_url=base_url, model=name, api_key=api_key, connect_timeout_s=timeout_s)
+        return OpenAIProvider(
+            http,
+            base_url=base_url,
+            model=name,
+            api_key=api_key,
+            connect_timeout_s=timeout_s,
+            after_finish_s=_after_finish_s(config.idle_timeout_s),
+        )
 
     discovered: list[str] = []
     if base_url:
@@ -217,3 +225,8 @@ async def _build_catalog(config: Config, sources: _Sources, environ: Mapping[str
         discovered={name: upstream(name) for name in discovered},
         any_model=upstream if config.any_model and base_url else None,
     )
+
+
+def _after_finish_s(idle_timeout_s: float) -> float:
+    """How long to wait for the usage: a finished answer must not end as an idle one."""
+    return min(AFTER_FINISH_S, idle_timeout_s / 2)

@@ -7,7 +7,6 @@ httpx's own. What either of them raises ends here.
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Self
 
 import aiohttp
@@ -24,6 +23,9 @@ CONNECT_TIMEOUT_S = 10.0
 # How long an idle connection is kept for the next request. Servers close theirs after 5 s (uvicorn) to 75 s (nginx);
 # one that they closed is noticed, so longer costs nothing but descriptors.
 KEEP_ALIVE_S = 60.0
+
+# Addresses come from the configuration; more than this are not ours to keep.
+URLS_MAX = 1_000
 
 _READER = "headwater.reader"
 
@@ -81,13 +83,12 @@ class HttpClient:
     def __init__(self, *, max_connections: int = MAX_CONNECTIONS) -> None:
         self._max_connections = max_connections
         self._tls = httpx.create_ssl_context()
-        self._client = httpx.AsyncClient(
+        self._client = _Client(
             transport=_Transport(client=self._session, verify=self._tls),
             headers={"accept-encoding": "identity", "user-agent": "headwater"},
-            # One principal's upstream cookie must not reach another's request.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             trust_env=False,
         )
+        self._urls: dict[str, httpx.URL] = {}
 
     def _session(self) -> aiohttp.ClientSession:
         """Made at the first request, because it belongs to the loop."""
@@ -121,7 +122,9 @@ class HttpClient:
         """
         timeout = httpx.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s)
         try:
-            request = self._client.build_request(method, url, headers=headers, content=body, timeout=timeout)
+            request = self._client.build_request(
+                method, self._parsed(url), headers=headers, content=body, timeout=timeout
+            )
             response = await self._client.send(request, stream=True)
         except Exception as error:
             failed = isinstance(_cause(error), _NOT_CONNECTED)
@@ -131,10 +134,35 @@ class HttpClient:
         finally:
             await response.aclose()
 
+    def _parsed(self, url: str) -> httpx.URL:
+        """The address, taken apart once: it takes httpx longer than anything else about a request."""
+        if len(self._urls) >= URLS_MAX:
+            self._urls.clear()
+        return self._urls.get(url) or self._urls.setdefault(url, httpx.URL(url))
+
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None, limit: int) -> tuple[int, bytes]:
         """The status and the first `limit` bytes of the body. Raises ConnectFailed, ConnectionCut."""
         async with self.stream(url, method="GET", headers=headers) as response:
             return response.status, await response.read(limit)
+
+
+class _NoCookies(httpx.Cookies):
+    """One principal's upstream cookie must not reach another's request, so none is looked for."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        return
+
+
+class _Client(httpx.AsyncClient):
+    """A client without cookies."""
+
+    @property
+    def cookies(self) -> httpx.Cookies:
+        return _NoCookies()
+
+    @cookies.setter
+    def cookies(self, cookies: object) -> None:
+        raise NotImplementedError("this client keeps no cookies")
 
 
 class _Transport(AiohttpTransport):

@@ -70,6 +70,11 @@ class Parser:
         self._first = True  # the first line may begin with a byte order mark
         self._after_cr = False  # a LF that comes now belongs to the CR before it
 
+    @property
+    def between_frames(self) -> bool:
+        """Whether all that was fed, and that was something, made whole frames."""
+        return not (self._open or self._after_cr or self._first)
+
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """The events that `chunk` completed. Raises FrameTooLarge."""
         events: list[ServerSentEvent] = []

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from headwater.config import Config
 from headwater.core.events import Entry, encode_events
+from headwater.core.position import START
 from headwater.core.producer import Answer
 from headwater.entropy import full_jitter
 from headwater.errors import StoreUnavailable
@@ -15,8 +16,7 @@ from headwater.store.base import Append, AppendResult, Outcome, Store
 
 log = logging.getLogger("headwater.executor")
 
-_ANSWERS = {
-    Outcome.STORED: Answer.STORED,
+_REFUSALS = {
     Outcome.CANCELLED: Answer.CANCELLED,
     Outcome.BEHIND: Answer.BEHIND,
     Outcome.FENCED: Answer.LOST,
@@ -42,7 +42,6 @@ class Committer:
         self._metrics = metrics
         self._on_stored = on_stored
         self._waiting: dict[str, Production] = {}
-        self._payloads: dict[str, Append] = {}
         self._more = asyncio.Event()
 
     def add(self, production: Production) -> None:
@@ -61,7 +60,7 @@ class Committer:
             if self.unanswered_since is None:
                 self.unanswered_since = started
             try:
-                results = await self._store.append([self._freeze(production) for production in productions])
+                results = await self._append([_freeze(production) for production in productions])
             except StoreUnavailable as error:
                 tries += 1
                 self._note_failure(error, tries)
@@ -81,32 +80,34 @@ class Committer:
 
     def _collect(self) -> list[Production]:
         """The runs of the next commit, those that waited longest first."""
-        productions = []
-        for run_id in list(self._waiting)[:COMMIT_MAX]:
-            production = self._waiting.pop(run_id)
-            if production.log.has_more:
-                productions.append(production)
-        if not self._waiting:
+        waiting, self._waiting = self._waiting, {}
+        if len(waiting) > COMMIT_MAX:
+            rest = list(waiting)[COMMIT_MAX:]
+            self._waiting = {run_id: waiting.pop(run_id) for run_id in rest}
+        else:
             self._more.clear()
-        return productions
+        return [production for production in waiting.values() if production.log.has_more]
 
-    def _freeze(self, production: Production) -> Append:
-        """The run's next append, the same object until the store has answered for it."""
-        entry = production.log.next_entry()
-        assert entry is not None, "only runs with something to append are collected"
-        frozen = self._payloads.get(production.run.id)
-        if frozen is None or frozen.entry is not entry:
-            frozen = Append(production.run.id, production.token, entry, encode_events(entry.events))
-            self._payloads[production.run.id] = frozen
-        return frozen
+    async def _append(self, batch: Sequence[Append]) -> list[AppendResult]:
+        """One group commit; where the store chokes on one run, each alone, so that it fails no other."""
+        try:
+            return await self._store.append(batch)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            if len(batch) == 1:
+                log.exception("run %s: its log cannot be written", batch[0].run_id)
+                return [AppendResult(Outcome.FENCED, START)]
+            return [result for item in batch for result in await self._append([item])]
 
     def _settle(self, productions: Sequence[Production], results: Sequence[AppendResult]) -> None:
         for production, result in zip(productions, results, strict=True):
-            self._payloads.pop(production.run.id, None)
-            answer = _ANSWERS[result.outcome]
-            if answer is Answer.LOST:
-                log.warning("run %s: an append was refused: %s", production.run.id, result.outcome.value)
-            entry = production.log.answered(answer, result.top)
+            outcome = result.outcome
+            if outcome is Outcome.STORED:
+                entry = production.log.answered(Answer.STORED, result.top)
+            else:
+                log.info("run %s: an append was refused: %s", production.run.id, outcome.value)
+                entry = production.log.answered(_REFUSALS[outcome], result.top)
             if entry is not None:
                 self._on_stored(production, entry)
             if result.cancelled:
@@ -119,3 +120,13 @@ class Committer:
         self._metrics.store_failures.inc()
         if tries == 1:
             log.warning("the store does not answer; output is kept and sent again: %s", error.detail)
+
+
+def _freeze(production: Production) -> Append:
+    """The run's next append, the same object until the store has answered for it."""
+    entry = production.log.next_entry()
+    assert entry is not None, "only runs with something to append are collected"
+    frozen = production.frozen
+    if frozen is None or frozen.entry is not entry:
+        frozen = production.frozen = Append(production.run.id, production.token, entry, encode_events(entry.events))
+    return frozen

@@ -14,7 +14,7 @@ from headwater.core.run import Run
 from headwater.metrics import Metrics
 from headwater.providers.base import Finish, Provider, ProviderError, Step
 from headwater.providers.catalog import Model
-from headwater.store.base import Lease
+from headwater.store.base import Append, Lease
 
 log = logging.getLogger("headwater.executor")
 
@@ -36,6 +36,8 @@ class Production:
         self.run: Run = lease.run
         self.token = lease.token
         self.log = ProducerLog(lease.run.position, lease.tag, config.append_bytes)
+        self.frozen: Append | None = None
+        """The append that the store has not answered for."""
         self.deadline: float | None = None
         """On the loop's clock: when the upstream is given up. None while it is not its turn."""
         self.settled = asyncio.Event()

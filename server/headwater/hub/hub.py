@@ -176,8 +176,9 @@ class Hub:
             if log.users == 0 and log.idle_since is not None and now - log.idle_since >= LINGER_S
         ]
         for log in idle:
-            del self.logs[log.head.id]
-            await log.close()
+            if log.users == 0 and self.logs.get(log.head.id) is log:  # it may be in use again by now
+                del self.logs[log.head.id]
+                await log.close()
 
     async def _compare(self) -> None:
         logs = [log for log in self.logs.values() if log.users and not log.produced_here]

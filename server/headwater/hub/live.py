@@ -338,11 +338,13 @@ class LiveLog:
     async def _fetch_contents(self) -> Contents:
         try:
             self._metrics.snapshots.inc()
+            epoch = self.epoch
             contents = await self._store.contents(self.head.id)
             if contents is None:
                 raise UnknownRun(f"There is no run {self.head.id}.")
             self._forget_contents()
-            self._contents = contents
+            if epoch == self.epoch:  # else what was read may be of the history that is no more
+                self._contents = contents
             return contents
         finally:
             self._reading = None

@@ -113,6 +113,25 @@ def decode_chunk(data: bytes) -> tuple[Chunk, bool]:
             raise NotAChunk(f"has a wrong shape: {error}") from None
 
 
+def plain_text(data: bytes) -> str | None:
+    """The text of a chunk that holds nothing else, or None."""
+    try:
+        chunk = _decode(data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+    choices = chunk.choices
+    if choices is None or len(choices) != 1 or chunk.usage is not None or chunk.reported_error():
+        return None
+    choice = choices[0]
+    delta = choice.delta
+    if delta is None or choice.index or choice.finish_reason:
+        return None
+    content = delta.content
+    if not isinstance(content, str) or delta.reasoning_content or delta.reasoning or delta.refusal:
+        return None
+    return None if delta.tool_calls or delta.function_call is not None else content or None
+
+
 def _pieces(content: list[Piece]) -> list[Delta]:
     deltas: list[Delta] = []
     for piece in content:
