@@ -87,13 +87,18 @@ class ProducerLog:
             return self._sending[0]
         if not self._pending:
             return None
+        if len(self._pending) == 1:
+            return self._send((self._pending.popleft()[0],))
         events: list[Event] = []
         size = 0
         while self._pending and (not events or size + self._pending[0][1] <= self._entry_bytes):
             event, weight = self._pending.popleft()
             events.append(event)
             size += weight
-        entry = Entry(self.top, self.top.seq + len(events), self.tag, tuple(events))
+        return self._send(tuple(events))
+
+    def _send(self, events: tuple[Event, ...]) -> Entry:
+        entry = Entry(self.top, self.top.seq + len(events), self.tag, events)
         self.top = entry.position
         self._sending.append(entry)
         return entry

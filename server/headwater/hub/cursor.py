@@ -82,10 +82,11 @@ class Cursor:
 
     def _write_through(self, line: Line) -> bool:
         """Write what the window has, without the task; False where the task must see to it."""
-        while self.gone_because is None and self._epoch == self.log.epoch and not self._has_status_news:
+        log = self.log
+        while self.gone_because is None and self._epoch == log.epoch and not self._has_status_news:
             if self.position is None:
                 return False
-            got = self.log.window.read(self.position, self.form, self._encode)
+            got = log.window.read(self.position, self.form, self._encode)
             if got is Miss.NOTHING_NEW:
                 return True
             if isinstance(got, Miss):

@@ -128,14 +128,12 @@ class LiveLog:
         elif self._holding:
             self._hold(news)
         else:
-            match self.window.fit(news):
-                case Fit.NEXT:
-                    self._add(news)
-                case Fit.APART:
-                    self._hold(news)
-                    self.refill()
-                case Fit.KNOWN:
-                    pass
+            fit = self.window.fit(news)
+            if fit is Fit.NEXT:
+                self._add(news)
+            elif fit is Fit.APART:
+                self._hold(news)
+                self.refill()
 
     def _hold(self, entry: Entry) -> None:
         self._held_bytes += entry_bytes(entry)

@@ -152,7 +152,7 @@ class SqliteStore(Store):
             with faults.translated():
                 return work(self._file.writer, self._clock(), *args, **kwargs)
 
-        return await asyncio.shield(self._submit(self._writer, job))
+        return await self._submit(self._writer, job)
 
     async def _read(
         self, work: Callable[Concatenate[sqlite3.Connection, float, P], T], *args: P.args, **kwargs: P.kwargs
@@ -175,12 +175,30 @@ class SqliteStore(Store):
         if self._waiting >= _WAITING_MAX:
             raise StoreUnavailable(f"{self._waiting} operations are waiting for the disk.", limit=_WAITING_MAX)
         self._waiting += 1
-        future = asyncio.get_running_loop().run_in_executor(executor, job)
-        future.add_done_callback(self._answered)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def run() -> None:
+            # Straight to our future: the two that `run_in_executor` chains cost as much as a small commit.
+            try:
+                result = job()
+            except BaseException as error:
+                loop.call_soon_threadsafe(self._failed, future, error)
+            else:
+                loop.call_soon_threadsafe(self._answered, future, result)
+
+        executor.submit(run)
         return future
 
-    def _answered(self, _: asyncio.Future[T]) -> None:
+    def _answered(self, future: asyncio.Future[T], result: T) -> None:
         self._waiting -= 1
+        if not future.done():  # whoever waited may have been cancelled; the work was done all the same
+            future.set_result(result)
+
+    def _failed(self, future: asyncio.Future[T], error: BaseException) -> None:
+        self._waiting -= 1
+        if not future.done():
+            future.set_exception(error)
 
 
 def _ping(db: sqlite3.Connection, _: float) -> None:
