@@ -113,7 +113,7 @@ class ProducerLog:
             case Answer.BEHIND:
                 self._rewind(top)
             case Answer.LOST:
-                self._lose()
+                self.lose()
         return None
 
     def _stored(self, entry: Entry) -> Entry | None:
@@ -135,7 +135,7 @@ class ProducerLog:
         self.waiting_bytes = 0
         kept = self._known_at(top)
         if kept is None:
-            self._lose()
+            self.lose()
             return
         if top.seq < self.stored.seq:
             # Readers hold what is now lost for good: no position of theirs may join what is written in its place.
@@ -149,7 +149,7 @@ class ProducerLog:
         """The store stands at `top`: send again what it lost, if `top` is a place in our log."""
         kept = self._known_at(top)
         if kept is None:
-            self._lose()
+            self.lose()
             return
         unanswered = [entry for entry in self._sending if entry.seq > self.stored.seq]
         self._sending = deque(self._history[kept:] + unanswered)
@@ -168,7 +168,8 @@ class ProducerLog:
         known = at < len(self._history) and self._history[at].position == top
         return at + 1 if known else None
 
-    def _lose(self) -> None:
+    def lose(self) -> None:
+        """Nothing more of this writer will be taken."""
         self.lost = True
         self._sending.clear()
         self._pending.clear()

@@ -56,11 +56,14 @@ class Committer:
         while True:
             await self._more.wait()
             started = loop.time()
-            productions = self._collect()
+            batch = _frozen(self._collect())
+            productions = list(batch)
+            if not batch:
+                continue
             if self.unanswered_since is None:
                 self.unanswered_since = started
             try:
-                results = await self._append([_freeze(production) for production in productions])
+                results = await self._append(list(batch.values()))
             except StoreUnavailable as error:
                 tries += 1
                 self._note_failure(error, tries)
@@ -109,17 +112,37 @@ class Committer:
                 log.info("run %s: an append was refused: %s", production.run.id, outcome.value)
                 entry = production.log.answered(_REFUSALS[outcome], result.top)
             if entry is not None:
-                self._on_stored(production, entry)
+                self._tell(production, entry)
             if result.cancelled:
                 production.stop("cancelled")
             production.answered()
             if production.log.has_more:
                 self.add(production)
 
+    def _tell(self, production: Production, entry: Entry) -> None:
+        """Whoever listens may fail; the runs behind it in this commit may not."""
+        try:
+            self._on_stored(production, entry)
+        except Exception:
+            log.exception("run %s: its readers were not told of %s", production.run.id, entry.position)
+
     def _note_failure(self, error: StoreUnavailable, tries: int) -> None:
         self._metrics.store_failures.inc()
         if tries == 1:
             log.warning("the store does not answer; output is kept and sent again: %s", error.detail)
+
+
+def _frozen(productions: Sequence[Production]) -> dict[Production, Append]:
+    """What each run appends next. One that cannot be written, as text that is no Unicode, is given up alone."""
+    batch = {}
+    for production in productions:
+        try:
+            batch[production] = _freeze(production)
+        except Exception:
+            log.exception("run %s: its output cannot be written", production.run.id)
+            production.log.lose()
+            production.answered()
+    return batch
 
 
 def _freeze(production: Production) -> Append:

@@ -73,6 +73,7 @@ class Executor:
         # else a sweep finds it when there is room: it is in the store.
 
     def _start(self, run_id: str, token: int) -> None:
+        self._waiting.pop(run_id, None)
         self._starting.add(run_id)
         task = asyncio.create_task(self._produce(run_id, token), name=f"produce {run_id}")
         self._tasks.add(task)
@@ -90,11 +91,13 @@ class Executor:
     async def _produce(self, run_id: str, token: int) -> None:
         try:
             lease = await self._take_lease(run_id, token)
-            if lease is None:
-                return
-            production = self._admit(lease)
+            production = self._admit(lease) if lease is not None else None
         finally:
             self._starting.discard(run_id)
+        if production is None:
+            if not self.draining:
+                self._start_waiting()  # the room that was kept for it is free
+            return
         try:
             end = await self._generate(production, taken_over=token > 0)
             production.log.finish(end)
@@ -267,6 +270,7 @@ class Executor:
         for production, top in zip(productions, tops, strict=True):
             if top is None:
                 self._healing.pop(production.run.id, None)
+                self._hub.set_producing(production.run.id, False)
             elif production.log.heal(top.position):
                 self._committer.add(production)
 

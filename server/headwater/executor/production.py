@@ -22,8 +22,8 @@ Stop = Literal["cancelled", "lost", "too_late", "store_unavailable", "drained"]
 
 # Output of one run that may wait for the store: beyond, its upstream is no longer read.
 BACKLOG_BYTES = 1024 * 1024
-# Tool calls in one answer: a bound on what an upstream's `index` can make us keep.
-TOOL_CALLS_MAX = 128
+# JavaScript's largest whole number: no answer has as many tokens.
+COUNT_MAX = 2**53
 
 
 class Production:
@@ -119,7 +119,7 @@ class Production:
     def _usage(self) -> Usage | None:
         """What was delivered, counted in deltas, where the provider counted nothing."""
         if self._finish is not None and self._finish.usage is not None:
-            return self._finish.usage
+            return _sane(self._finish.usage)
         return Usage(output_tokens=self.log.deltas, estimated=True) if self.log.deltas else None
 
     def _end(self) -> End:
@@ -130,14 +130,15 @@ class Production:
         return end_finished(self._finish.reason, self._usage())
 
     def _end_broken(self, error: ProviderError) -> End:
-        usage = error.usage or self._usage()
+        usage = _sane(error.usage) if error.usage else self._usage()
+        detail = error.detail.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         match error.reason:
             case "upstream_error" | "upstream_unreachable" | "first_token_timeout":
-                return end_failed(error.reason, error.detail, usage)
+                return end_failed(error.reason, detail, usage)
             case "bad_upstream_data" | "internal_error":
-                return end_failed(error.reason, error.detail, usage)
+                return end_failed(error.reason, detail, usage)
             case reason:
-                return end_incomplete(reason, error.detail, usage)
+                return end_incomplete(reason, detail, usage)
 
     def _end_stopped(self, stop: Stop) -> End:
         match stop:
@@ -184,3 +185,10 @@ class Production:
         if (self.log.ended or self.log.lost) and not self.settled.is_set():
             self.settled_at = self._loop.time()
             self.settled.set()
+
+
+def _sane(usage: Usage) -> Usage:
+    """The same with every count within what counters, SQL and JSON can hold."""
+    counts = (usage.input_tokens, usage.output_tokens, usage.reasoning_tokens, usage.cached_tokens)
+    sane = [min(max(0, count), COUNT_MAX) for count in counts]
+    return Usage(sane[0], sane[1], sane[2], sane[3], usage.estimated)

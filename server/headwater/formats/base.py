@@ -39,6 +39,8 @@ class Format(ABC):
     """One outward form of one run's log. Its frames are shared by all who follow it in this form."""
 
     media_type: ClassVar[str]
+    says_its_end: ClassVar[bool] = True
+    """Whether a reader can tell a whole answer from a part of it other than by a body that is complete."""
     keep_alive: ClassVar[bytes]
     """Written to a silent connection; means nothing to a reader."""
 

@@ -12,6 +12,7 @@ class PlainText(Format):
     """`text/plain`. It cannot take anything back, so where that is needed the body is broken off."""
 
     media_type = "text/plain; charset=utf-8"
+    says_its_end = False
     keep_alive = b""
 
     def opening(self, retry_ms: int) -> bytes:

@@ -11,6 +11,9 @@ from headwater.formats.base import After, Format, Frame
 from headwater.hub.live import LiveLog
 from headwater.store.base import Store
 
+# A larger chunk goes out by the task, in pieces and as the socket takes them.
+WRITE_THROUGH_BYTES = 64 * 1024
+
 
 class Line(Protocol):
     """The way to a reader's socket past its task: 500 readers are not 500 tasks to be woken."""
@@ -92,7 +95,9 @@ class Cursor:
             if isinstance(got, Miss):
                 return False
             position, frame = got
-            if frame.after is not After.GO_ON or (frame.data and not line.write(frame.data)):
+            if frame.after is not After.GO_ON or len(frame.data) > WRITE_THROUGH_BYTES:
+                return False
+            if frame.data and not line.write(frame.data):
                 return False
             self.position = position
             self._note_written()

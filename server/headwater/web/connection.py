@@ -39,6 +39,11 @@ class Connection(BoundedHead):
         self._answering = cycle
         super()._start_asgi_task(cycle, app)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the client has gone already."""
+        return self.transport.is_closing()
+
     def write(self, data: bytes) -> bool:
         """Write a chunk of a started, chunked body, unless the client is behind; whether it was written."""
         if self.flow.write_paused or self.transport.is_closing():
@@ -56,3 +61,23 @@ class Connection(BoundedHead):
         """Send what was written and close, without completing the body: it must not look complete."""
         self._answering.disconnected = True
         self.transport.close()
+        self._see_it_off()
+
+    # -- a closed connection lives on until the client has taken all that was written
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._see_it_off()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._see_it_off()
+
+    def _see_it_off(self, left: int = 0) -> None:
+        """Drop it once the client takes nothing any more: `left` bytes were there a while ago."""
+        size = self.transport.get_write_buffer_size()
+        if size and size == left:
+            self.transport.abort()
+        elif size:
+            self.loop.call_later(self.app_state["config"].slow_reader_s, self._see_it_off, size)

@@ -91,6 +91,9 @@ async def run_events(request: Request[AppState]) -> Response:
     state = request.state
     form = one_of(request, "format", FORMATS) or Native
     position = position_of(request)
+    if request.method == "HEAD":  # a stream without a body would last as long as the run
+        await state["runs"].find(principal_of(request), request.path_params["run_id"])
+        return Response(headers={"Cache-Control": "no-cache, no-transform"}, media_type=form.media_type)
     try:
         cursor = await state["runs"].follow(principal_of(request), request.path_params["run_id"], form, position)
     except (Unavailable, TooMany) as error:

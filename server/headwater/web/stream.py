@@ -69,6 +69,8 @@ class LogResponse(EventSourceResponse):
     async def _write_over(self, connection: Connection, send: Send) -> None:
         self._cursor.line = connection
         connection.on_lost = partial(self._cursor.let_go, "left")
+        if connection.is_lost:
+            self._cursor.let_go("left")
         try:
             await self._stream_response(send)
             if self._broken:
@@ -92,11 +94,13 @@ class LogResponse(EventSourceResponse):
                 for piece in _pieces(data):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
             cursor.written()
-            if frame.after is After.CLOSE:
+            if frame.after is not After.GO_ON:
                 break
-            if frame.after is After.BREAK:
-                self._broken = True
-                return
+        self._broken = (
+            frame.after is After.BREAK if frame is not None else not cursor.format.says_its_end  # it was let go
+        )
+        if self._broken:
+            return
         self.active = False
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
