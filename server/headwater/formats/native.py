@@ -7,7 +7,7 @@ import msgspec
 from headwater.core.content import Part
 from headwater.core.events import Attempt, Delta, End, Reasoning, Refusal, Span, Status, Text
 from headwater.core.position import Position
-from headwater.core.sse import encode
+from headwater.core.sse import encode, encode_comment, encode_retry
 from headwater.formats.base import After, Format, Frame
 
 json = msgspec.json.Encoder().encode
@@ -64,10 +64,10 @@ class Native(Format):
     """`text/event-stream` with positions as ids."""
 
     media_type = "text/event-stream"
-    keep_alive = b":\n\n"
+    keep_alive = encode_comment()
 
     def opening(self, retry_ms: int) -> bytes:
-        return b"retry: %d\n\n" % retry_ms
+        return encode_retry(retry_ms)
 
     def run(self, status: Status) -> bytes:
         return encode(run_data(self.head.id, status, self.head.model), event="run")

@@ -58,7 +58,7 @@ class LogResponse(EventSourceResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection: Connection | None = scope.get("extensions", {}).get(EXTENSION)
         try:
-            if connection is None or scope["method"] == "HEAD":
+            if connection is None:
                 self._cursor.line = self._watched = _Watched()
                 await super().__call__(scope, receive, send)
             else:
