@@ -7,10 +7,12 @@ httpx's own. What either of them raises ends here.
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import Any, Self
 
 import aiohttp
 import httpx
+from aiohttp.client_proto import ResponseHandler
 from httpx_aiohttp.transport import AiohttpResponseStream, AiohttpTransport
 
 # More than one worker can relay, so that no stream waits for another to end; its descriptors stay far below
@@ -28,6 +30,8 @@ KEEP_ALIVE_S = 60.0
 URLS_MAX = 1_000
 
 _READER = "headwater.reader"
+# Of every request; what the caller gives comes on top. Names are in lower case.
+_HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "headwater"}
 
 
 class ConnectFailed(Exception):
@@ -85,14 +89,13 @@ class HttpClient:
         self._tls = httpx.create_ssl_context()
         self._client = _Client(
             transport=_Transport(client=self._session, verify=self._tls),
-            headers={"accept-encoding": "identity", "user-agent": "headwater"},
             trust_env=False,
         )
         self._urls: dict[str, httpx.URL] = {}
 
     def _session(self) -> aiohttp.ClientSession:
         """Made at the first request, because it belongs to the loop."""
-        connector = aiohttp.TCPConnector(limit=self._max_connections, keepalive_timeout=KEEP_ALIVE_S, ssl=self._tls)
+        connector = _Connector(limit=self._max_connections, keepalive_timeout=KEEP_ALIVE_S, ssl=self._tls)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
     async def __aenter__(self) -> Self:
@@ -111,19 +114,26 @@ class HttpClient:
         url: str,
         *,
         method: str = "POST",
-        headers: Mapping[str, str] | None = None,
+        headers: dict[str, str] | None = None,
         body: bytes | None = None,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> AsyncIterator[Response]:
         """The answer, once its headers are there; waiting for those and for the body is the caller's to bound.
 
+        The names of `headers` are in lower case.
+
         Leaving it closes the connection at once, unless the body was read to its end: then the next request
         may have it. Raises ConnectFailed, ConnectionCut.
         """
-        timeout = httpx.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s)
+        timeout = {"connect": connect_timeout_s, "pool": connect_timeout_s, "read": None, "write": None}
         try:
-            request = self._client.build_request(
-                method, self._parsed(url), headers=headers, content=body, timeout=timeout
+            # Made here and not by the client, whose merging with its defaults takes as long again.
+            request = httpx.Request(
+                method,
+                self._parsed(url),
+                headers=_HEADERS | headers if headers else _HEADERS,
+                content=body,
+                extensions={"timeout": timeout},
             )
             response = await self._client.send(request, stream=True)
         except Exception as error:
@@ -140,10 +150,26 @@ class HttpClient:
             self._urls.clear()
         return self._urls.get(url) or self._urls.setdefault(url, httpx.URL(url))
 
-    async def get(self, url: str, *, headers: Mapping[str, str] | None = None, limit: int) -> tuple[int, bytes]:
+    async def get(self, url: str, *, headers: dict[str, str] | None = None, limit: int) -> tuple[int, bytes]:
         """The status and the first `limit` bytes of the body. Raises ConnectFailed, ConnectionCut."""
         async with self.stream(url, method="GET", headers=headers) as response:
             return response.status, await response.read(limit)
+
+
+class _Handler(ResponseHandler):
+    """aiohttp's connection, without a second look at the parser after each chunk that was read."""
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Makes our connections."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = partial(_Handler, loop=self._loop)  # type: ignore[assignment]  # partial is invariant
 
 
 class _NoCookies(httpx.Cookies):

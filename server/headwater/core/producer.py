@@ -36,6 +36,8 @@ class ProducerLog:
         """As far as the store ever acknowledged."""
         self.cancelled = False
         self.lost = False
+        self.begun = False
+        """Something is stored."""
         self.ended = False
         """The end is stored."""
         self.deltas = 0
@@ -105,9 +107,9 @@ class ProducerLog:
 
     def answered(self, answer: Answer, top: Position) -> Entry | None:
         """Take the store's answer to `next_entry`; the entry, if it is now stored for the first time."""
+        if answer is Answer.STORED:
+            return self._stored(self._sending.popleft())
         match answer:
-            case Answer.STORED:
-                return self._stored(self._sending.popleft())
             case Answer.CANCELLED:
                 self._cancel(top)
             case Answer.BEHIND:
@@ -120,7 +122,8 @@ class ProducerLog:
         if entry.seq <= self.stored.seq:
             return None  # written again for a store that had lost it
         self._history.append(entry)
-        self.stored = entry.position
+        self.begun = True
+        self.stored = entry.position if self._sending else self.top
         self.waiting_bytes -= entry_bytes(entry)
         self.ended = isinstance(entry.events[-1], End)
         return entry

@@ -9,6 +9,8 @@ from collections.abc import Callable, Hashable, Sequence
 from enum import Enum
 from typing import Any, TypeVar
 
+from msgspec import Struct, field
+
 from headwater.core.events import Entry
 from headwater.core.position import Position
 
@@ -30,17 +32,14 @@ class Miss(Enum):
     ELSEWHERE = "elsewhere"  # before the window, beyond it, or not of this log: ask the store
 
 
-class Chunk:
-    """What one flush gave to the readers, and its encodings, made once for each form."""
+class Chunk(Struct):
+    """What one flush gave to the readers, from `after` to `end`, and its encodings, made once for each form."""
 
-    __slots__ = ("after", "encoded", "end", "entries", "size")
-
-    def __init__(self, entries: Sequence[Entry], size: int) -> None:
-        self.entries = entries
-        self.after = entries[0].after
-        self.end = entries[-1].position
-        self.size = size
-        self.encoded: dict[Hashable, Any] = {}
+    after: Position
+    end: Position
+    entries: Sequence[Entry]
+    size: int
+    encoded: dict[Hashable, Any] = field(default_factory=dict)
 
 
 class Window:
@@ -96,11 +95,11 @@ class Window:
         """Give the readers what came, as one chunk, and forget the oldest beyond `max_bytes`."""
         if not self._pending:
             return
-        chunk = Chunk(self._pending, self._pending_bytes + CHUNK_OVERHEAD)
+        pending, size = self._pending, self._pending_bytes + CHUNK_OVERHEAD
         self._pending, self._pending_bytes = [], 0
-        self._chunks.append(chunk)
-        self._bytes += chunk.size
-        self.flushed = chunk.end
+        self._chunks.append(Chunk(pending[0].after, self.top, pending, size))
+        self._bytes += size
+        self.flushed = self.top
         while self._bytes > self.max_bytes and len(self._chunks) > 1:
             self._bytes -= self._chunks.popleft().size
 
@@ -110,7 +109,7 @@ class Window:
         """What one chunk has after `position`, encoded, and the position reached by it."""
         if position == self.flushed:
             return Miss.NOTHING_NEW
-        for chunk in reversed(self._chunks):
+        for chunk in reversed(self._chunks):  # most readers are at the newest
             if chunk.after == position:
                 encoded = chunk.encoded.get(form)
                 if encoded is None:

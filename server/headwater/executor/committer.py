@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from headwater.config import Config
 from headwater.core.events import Entry, encode_events
@@ -43,14 +44,17 @@ class Committer:
         self._on_stored = on_stored
         self._waiting: dict[str, Production] = {}
         self._more = asyncio.Event()
+        self._first = asyncio.Event()
 
     def add(self, production: Production) -> None:
         """This run has something to append."""
         self._waiting[production.run.id] = production
         self._more.set()
+        if not production.log.begun:
+            self._first.set()
 
     async def commit_for_ever(self) -> None:
-        """Commit at once when it was quiet, after that at most once per `commit_ms`."""
+        """Commit at once when it was quiet, after that at most once per `commit_ms`, when busy per `commit_busy_ms`."""
         loop = asyncio.get_running_loop()
         tries = 0
         while True:
@@ -74,15 +78,24 @@ class Committer:
                 continue
             tries, self.unanswered_since = 0, None
             self._settle(productions, results)
-            taken = loop.time() - started
-            self._metrics.commits.observe(taken)
+            self._metrics.commits.observe(loop.time() - started)
             self._metrics.appends.inc(len(results))
-            pause_ms = self._config.commit_ms if len(results) < BUSY_ENTRIES else self._config.commit_busy_ms
-            if pause_ms / 1000 > taken:
-                await asyncio.sleep(pause_ms / 1000 - taken)
+            await self._let_more_come(started, busy=len(results) >= BUSY_ENTRIES)
+
+    async def _let_more_come(self, since: float, *, busy: bool) -> None:
+        """Wait for what the next commit shall hold; when busy for longer, but not with an answer's beginning."""
+        loop = asyncio.get_running_loop()
+        left = since + self._config.commit_ms / 1000 - loop.time()
+        if left > 0:
+            await asyncio.sleep(left)
+        if busy:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(since + self._config.commit_busy_ms / 1000):
+                    await self._first.wait()
 
     def _collect(self) -> list[Production]:
         """The runs of the next commit, those that waited longest first."""
+        self._first.clear()
         waiting, self._waiting = self._waiting, {}
         if len(waiting) > COMMIT_MAX:
             rest = list(waiting)[COMMIT_MAX:]

@@ -52,6 +52,7 @@ class Production:
         self._stop: Stop | None = None
         self._generating: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
+        self._waits_for_room = False
         self._first_timeout = config.first_token_timeout_s
         self._idle_timeout = config.idle_timeout_s
 
@@ -112,9 +113,11 @@ class Production:
     async def _wait_for_room(self) -> None:
         """Let the store catch up; the upstream is not at fault meanwhile."""
         self.deadline = None
+        self._waits_for_room = True
         while self.log.waiting_bytes > BACKLOG_BYTES and not self.log.lost:
             self._room.clear()
             await self._room.wait()
+        self._waits_for_room = False
 
     def _usage(self) -> Usage | None:
         """What was delivered, counted in deltas, where the provider counted nothing."""
@@ -176,13 +179,14 @@ class Production:
 
     def answered(self) -> None:
         """The store has answered for an append: look whether there is room, or nothing left to do."""
-        if self.log.waiting_bytes <= BACKLOG_BYTES or self.log.lost:
+        log = self.log
+        if self._waits_for_room and (log.waiting_bytes <= BACKLOG_BYTES or log.lost):
             self._room.set()
-        if self.log.lost:
+        if log.lost:
             self.stop("lost")
-        elif self.log.cancelled:
+        elif log.cancelled:
             self.stop("cancelled")
-        if (self.log.ended or self.log.lost) and not self.settled.is_set():
+        if (log.ended or log.lost) and not self.settled.is_set():
             self.settled_at = self._loop.time()
             self.settled.set()
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import Enum
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -20,7 +20,7 @@ class After(Enum):
     BREAK = "break"  # the body is cut off, so that nobody takes it for complete
 
 
-class Frame(NamedTuple):
+class Frame(Struct, frozen=True, gc=False):
     """Bytes to write, and what comes after them."""
 
     data: bytes

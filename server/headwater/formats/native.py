@@ -79,8 +79,16 @@ class Native(Format):
         pieces = []
         after = After.GO_ON
         for span in spans:
+            event = span.event
+            if type(event) is Text:
+                pieces.append(_TEXT % (span.seq, span.tag, span.after, span.seq, json(event.text)))
+                continue
             name, data = span_data(span)
             pieces.append(encode(data, event=name, id=f"{span.seq}-{span.tag}"))
             if name == "end":
                 after = After.CLOSE
         return Frame(b"".join(pieces), after)
+
+
+# Nearly all that is ever written, so it is put together in one step: seq, tag, after, seq, text.
+_TEXT = encode(b'{"after":%d,"seq":%d,"text":%b}', event="delta", id="%d-%d")

@@ -101,6 +101,8 @@ class Cursor:
                 return False
             self.position = position
             self._note_written()
+            if position is log.window.flushed:
+                return True
         return False
 
     def keep_alive(self) -> None:

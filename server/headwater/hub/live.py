@@ -148,11 +148,13 @@ class LiveLog:
         self.window.add(entry, entry_bytes(entry))
         self._events += len(entry.events)
         last = entry.events[-1]
-        if isinstance(last, End):
-            self._set_status(last.status)
         now = self._loop.time()
         due = self._flushed_at + self._window_s
-        if due <= now or isinstance(last, (End, Attempt)):
+        if isinstance(last, (End, Attempt)):
+            if isinstance(last, End):
+                self._set_status(last.status)
+            due = now
+        if due <= now:
             self._flush(now)
         elif self._timer is None:
             self._timer = self._loop.call_at(due, self._flush, due)

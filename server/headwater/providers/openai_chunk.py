@@ -1,4 +1,7 @@
-"""One chunk of a chat completions stream: as much of its shape as we read."""
+"""One chunk of a chat completions stream: as much of its shape as we read.
+
+What comes with every token is spared the collector of cycles (`gc=False`): nothing decoded is part of one.
+"""
 
 import json
 from typing import Any
@@ -18,7 +21,7 @@ class Piece(Struct):
     thinking: list["Piece"] | str | None = None
 
 
-class Message(Struct):
+class Message(Struct, gc=False):
     """A `delta`, or the whole `message` of an answer that was not streamed."""
 
     content: str | list[Piece] | None = None
@@ -44,7 +47,7 @@ class Message(Struct):
         return deltas
 
 
-class Choice(Struct):
+class Choice(Struct, gc=False):
     index: int = 0
     delta: Message | None = None
     message: Message | None = None
@@ -78,7 +81,7 @@ class Counted(Struct):
         )
 
 
-class Chunk(Struct):
+class Chunk(Struct, gc=False):
     choices: list[Choice] | None = None
     usage: Counted | None = None
     error: Any = None

@@ -31,7 +31,8 @@ _request_encoder = msgspec.json.Encoder()
 def create(db: sqlite3.Connection, now: float, run: Run, key: IdempotencyKey | None) -> Created:
     """Write a queued run and reserve its key. Raises IdempotencyConflict."""
     # Encoded first: what cannot be stored changes nothing.
-    body = _request_encoder.encode(msgspec.structs.replace(run.request, stream=False))
+    request = msgspec.structs.replace(run.request, stream=False)
+    body = _request_encoder.encode(request)
     with transaction(db):
         first = (_reserved(db, now, key) if key is not None else None) or reads.get(db, now, run.id)
         if first is not None:
@@ -49,9 +50,15 @@ def create(db: sqlite3.Connection, now: float, run: Run, key: IdempotencyKey | N
                 "INSERT OR REPLACE INTO keys (owner, key, body_hash, run, kept_until) VALUES (?, ?, ?, ?, ?)",
                 (key.owner, key.key, key.body_hash, number, now + key.ttl_s),
             )
-        stored = reads.get(db, now, run.id)
-        assert stored is not None
-        return Created(stored, True)
+    stored = Run(
+        id=run.id,
+        owner=run.owner,
+        model=run.model,
+        request=request,
+        conversation=run.conversation,
+        created_at=now,
+    )
+    return Created(stored, True)
 
 
 def _reserved(db: sqlite3.Connection, now: float, key: IdempotencyKey) -> Run | None:
@@ -98,7 +105,12 @@ def append(db: sqlite3.Connection, now: float, batch: Sequence[Append], run_ttl_
 
 def _judge(db: sqlite3.Connection, log: Log, item: Append) -> AppendResult | None:
     """The result of an append that is not to be written, in the contract's order."""
-    entry, top = item.entry, log.top
+    entry = item.entry
+    after = entry.after
+    on_top = after.seq == log.seq and after.tag == log.tag
+    if on_top and item.token == log.token and log.token and not log.cancelled and log.status not in ENDED:
+        return None  # nearly always; all that follows would say so, too
+    top = log.top
     if logs.tag_at(db, log, entry.seq) == entry.tag:
         outcome = Outcome.STORED
     elif log.status in ENDED:
