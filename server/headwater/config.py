@@ -40,7 +40,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
     # -- commits and flushes
     commit_ms: float = 5.0  # a hand-over to the store costs more than waiting this for the next run's tokens
-    commit_busy_ms: float = 15.0  # with many runs in each commit: a third fewer than at 10, and no eye sees it
+    commit_busy_ms: float = 25.0  # with many runs in each commit; as long as the flush window, which no eye sees
     flush_ms: float = 25.0  # a reader cannot tell 25 ms apart; five tokens a write cost a fifth
     flush_busy_ms: float = 100.0  # what a busy worker may add to a token's delay
 

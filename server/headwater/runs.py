@@ -16,7 +16,7 @@ from headwater.executor import Executor
 from headwater.formats.base import Format
 from headwater.hub import Cursor, Hub
 from headwater.providers.catalog import Catalog
-from headwater.store.base import Contents, Created, IdempotencyKey, Page, Store
+from headwater.store.base import Contents, Created, IdempotencyKey, Lease, Page, Store
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -38,8 +38,13 @@ class Runs:
         self._catalog = catalog
         self._config = config
 
-    async def start(self, principal: Principal, request: RunRequest, key: str | None) -> Created:
-        """Write a queued run; the caller wakes the executor. The same `key` gives the same run.
+    async def start(
+        self, principal: Principal, request: RunRequest, key: str | None, *, awaited: bool = False
+    ) -> Created:
+        """Write a run; the caller wakes the executor. The same `key` gives the same run.
+
+        A run whose first token is `awaited` is claimed by this worker as it is written, if there is room for it;
+        any other is queued, for whoever comes first.
 
         Raises UnknownModel, Invalid, IdempotencyConflict, TooMany, Draining, StoreUnavailable.
         """
@@ -66,7 +71,18 @@ class Runs:
         if key is not None:
             body_hash = hashlib.sha256(_encode(stored)).hexdigest()
             reservation = IdempotencyKey(principal.owner, key, body_hash, self._config.idempotency_ttl_s)
-        return await self._store.create(run, reservation)
+        claim = self._executor.claim(run.id) if awaited else None
+        if claim is None:
+            return await self._store.create(run, reservation)
+        created = None
+        try:
+            created = await self._store.create(run, reservation, claim)
+        finally:
+            if created is not None and created.fresh:
+                self._executor.claimed(Lease(created.run, created.run.token, claim.tag))
+            else:
+                self._executor.disclaim(run.id)
+        return created
 
     async def find(self, principal: Principal, run_id: str) -> Run:
         """The run, if this principal may see it. Raises UnknownRun, StoreUnavailable."""

@@ -15,6 +15,7 @@ from headwater.store.base import (
     Append,
     AppendResult,
     Cancelled,
+    Claim,
     Contents,
     Created,
     IdempotencyKey,
@@ -76,7 +77,7 @@ class Model:
         row = self.find(run_id)
         return row if row is not None and row.run.status not in ENDED else None
 
-    def create(self, run: Run, key: IdempotencyKey | None) -> Created:
+    def create(self, run: Run, key: IdempotencyKey | None, claim: Claim | None = None) -> Created:
         if key is not None:
             for used, until, run_id in self.keys:
                 first = self.find(run_id)
@@ -90,6 +91,9 @@ class Model:
         self._remove(run.id)
         row = Row(replace(run, created_at=self.now))
         self.rows.append(row)
+        if claim is not None:
+            row.run = replace(row.run, status="in_progress", token=1, started_at=self.now)
+            row.lease_tag, row.lease_until = claim.tag, self.now + claim.lease_s
         if key is not None:
             self.keys = [one for one in self.keys if (one[0].owner, one[0].key) != (key.owner, key.key)]
             self.keys.append((key, self.now + key.ttl_s, run.id))

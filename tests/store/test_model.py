@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from headwater.core.events import Attempt, Delta, End, Event, Reasoning, Text, ToolCall
 from headwater.core.position import START, Position
 from headwater.errors import HeadwaterError
-from headwater.store.base import Append
+from headwater.store.base import Append, Claim
 from headwater.store.sqlite import logs
 from tests.store.chains import assert_whole
 from tests.store.model import Model
@@ -111,12 +111,21 @@ class StoreMachine(RuleBasedStateMachine):
         key=st.sampled_from([None, None, "k1", "k2"]),
         body_hash=st.sampled_from(["h1", "h1", "h2"]),
         again=st.none() | runs,
+        claim=st.none() | st.builds(Claim, TAGS, st.just("w"), LEASES_S),
     )
-    def create(self, owner: str, conversation: str | None, key: str | None, body_hash: str, again: str | None) -> Any:
+    def create(
+        self,
+        owner: str,
+        conversation: str | None,
+        key: str | None,
+        body_hash: str,
+        again: str | None,
+        claim: Claim | None = None,
+    ) -> Any:
         self.count += 1
         run = a_run(owner, id=again or f"run_{self.count}", conversation=conversation)
         reserved = a_key(owner, key, body_hash, ttl_s=20.0) if key else None
-        created = self.same(self.store.create(run, reserved), lambda: self.model.create(run, reserved))
+        created = self.same(self.store.create(run, reserved, claim), lambda: self.model.create(run, reserved, claim))
         return multiple() if isinstance(created, type) or not created.fresh else run.id
 
     @rule(run=runs, off=TOKENS, tag=TAGS, lease_s=LEASES_S)

@@ -14,7 +14,7 @@ from headwater.executor.production import Production
 from headwater.hub import Hub
 from headwater.metrics import Metrics
 from headwater.providers.catalog import Catalog
-from headwater.store.base import Lease, Stale, Store
+from headwater.store.base import Claim, Lease, Stale, Store
 from headwater.tasks import say_why_it_failed
 
 log = logging.getLogger("headwater.executor")
@@ -39,6 +39,7 @@ class Executor:
         self._committer = Committer(store, config, metrics, self._on_stored)
         self._productions: dict[str, Production] = {}
         self._starting: set[str] = set()
+        self._claimed: dict[str, Lease] = {}
         self._waiting: dict[str, int] = {}
         self._healing: dict[str, Production] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -62,41 +63,64 @@ class Executor:
         """Whether a new run would have to wait behind as many as may wait."""
         return len(self._waiting) >= self._config.max_queued
 
+    def claim(self, run_id: str) -> Claim | None:
+        """Keep room for a run that is about to be created, if there is room. Whoever asked says what came of it."""
+        if self.draining or not self._has_room:
+            return None
+        self._starting.add(run_id)
+        return Claim(new_tag(), self.worker, self._config.lease_s)
+
+    def claimed(self, lease: Lease) -> None:
+        """The run was created under `lease`: produce it when it is woken."""
+        self._claimed[lease.run.id] = lease
+
+    def disclaim(self, run_id: str) -> None:
+        """The run was not created: the room that was kept for it is free."""
+        self._starting.discard(run_id)
+        self._start_waiting()
+
     def wake(self, run_id: str, token: int = 0) -> None:
         """Start this run, whose newest lease has `token`, as soon as there is room."""
+        lease = self._claimed.pop(run_id, None)
+        if lease is not None:
+            self._start(run_id, token, lease)
+            return
         if self.draining or run_id in self._starting or run_id in self._productions:
             return
-        if len(self._productions) + len(self._starting) < self._config.max_runs:
+        if self._has_room:
             self._start(run_id, token)
         elif not self.is_full:
             self._waiting[run_id] = token
         # else a sweep finds it when there is room: it is in the store.
 
-    def _start(self, run_id: str, token: int) -> None:
+    @property
+    def _has_room(self) -> bool:
+        return len(self._productions) + len(self._starting) < self._config.max_runs
+
+    def _start(self, run_id: str, token: int, lease: Lease | None = None) -> None:
         self._waiting.pop(run_id, None)
         self._starting.add(run_id)
-        task = asyncio.create_task(self._produce(run_id, token), name=f"produce {run_id}")
+        task = asyncio.create_task(self._produce(run_id, token, lease), name=f"produce {run_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(say_why_it_failed)
 
     def _start_waiting(self) -> None:
-        while self._waiting and len(self._productions) + len(self._starting) < self._config.max_runs:
+        while self._waiting and self._has_room and not self.draining:
             run_id, token = next(iter(self._waiting.items()))
             del self._waiting[run_id]
             self.wake(run_id, token)
 
     # -- producing
 
-    async def _produce(self, run_id: str, token: int) -> None:
+    async def _produce(self, run_id: str, token: int, lease: Lease | None) -> None:
         try:
-            lease = await self._take_lease(run_id, token)
+            lease = lease or await self._take_lease(run_id, token)
             production = self._admit(lease) if lease is not None else None
         finally:
             self._starting.discard(run_id)
         if production is None:
-            if not self.draining:
-                self._start_waiting()  # the room that was kept for it is free
+            self._start_waiting()  # the room that was kept for it is free
             return
         try:
             end = await self._generate(production, taken_over=token > 0)
@@ -150,8 +174,7 @@ class Executor:
             self._healing[run_id] = production
         else:
             self._hub.set_producing(run_id, False)
-        if not self.draining:
-            self._start_waiting()
+        self._start_waiting()
 
     def _on_stored(self, production: Production, entry: Entry) -> None:
         self._hub.publish(production.run.id, entry)

@@ -127,6 +127,7 @@ class Hub:
             head = Head(run.id, run.model, run.created_at)
             log = LiveLog(head, self._store, self._broadcaster, self._config, self._metrics, lambda: self._writes_per_s)
             log.produced_here = run.id in self._producing
+            log.status = run.status
             self.logs[run.id] = log
         log.users += 1
         return log

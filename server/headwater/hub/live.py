@@ -101,7 +101,7 @@ class LiveLog:
     async def _open(self, fresh: bool) -> None:
         try:
             await self._broadcaster.subscribe(self.head.id)
-            (top,) = [Top(START, "queued")] if fresh else await self._store.tops([self.head.id])
+            (top,) = [Top(START, self.status)] if fresh else await self._store.tops([self.head.id])
             if top is None:
                 raise UnknownRun(f"There is no run {self.head.id}.")
             self._opened = True

@@ -27,6 +27,14 @@ class IdempotencyKey(Struct, frozen=True):
     ttl_s: float
 
 
+class Claim(Struct, frozen=True):
+    """The wish to hold a run's first lease from its creation on, for a caller that waits for its first token."""
+
+    tag: int
+    holder: str
+    lease_s: float
+
+
 class Created(Struct, frozen=True):
     """`fresh` is False where the key, or this very run id, had been used: then `run` is the first one."""
 
@@ -148,9 +156,10 @@ class Store(ABC):
         """Return if the store answers and can write."""
 
     @abstractmethod
-    async def create(self, run: Run, key: IdempotencyKey | None) -> Created:
+    async def create(self, run: Run, key: IdempotencyKey | None, claim: Claim | None = None) -> Created:
         """Write a queued run and reserve its key, both or neither; idempotent by the run's id.
 
+        With a `claim` a fresh run begins at once: it is in_progress, under lease 1 with the claim's tag.
         `run.created_at` and everything after `request` are set by the store.
         Raises `IdempotencyConflict` if the key was used with another body.
         """

@@ -35,7 +35,7 @@ async def create_run(request: Request[AppState]) -> Response:
     streams = body.stream or form is not None or wants_event_stream(request)
     if streams:
         state["hub"].check_room()  # before there is a run that would be started for nobody
-    created = await state["runs"].start(principal, body, key)
+    created = await state["runs"].start(principal, body, key, awaited=streams)
     run, root = created.run, _root(request)
     url = f"{root}/v1/runs/{run.id}"
     headers = {"Headwater-Run": run.id, "Content-Location": url, "Location": url}

@@ -5,9 +5,9 @@ import asyncio
 from headwater.core.events import End, Text
 from headwater.core.lifecycle import end_finished
 from headwater.entropy import new_tag
-from headwater.store.base import Outcome, RenewResult, Stale, Store
+from headwater.store.base import Claim, Lease, Outcome, RenewResult, Stale, Store
 from tests.store.maker import StoreMaker
-from tests.store.producing import Producer, a_run, start, take
+from tests.store.producing import Producer, a_key, a_run, start, take
 
 
 class Leases:
@@ -20,6 +20,31 @@ class Leases:
         assert (lease.run.status, lease.run.token) == ("in_progress", 1)
         assert lease.run.started_at is not None and lease.run.started_at >= run.created_at
         assert await store.get(run.id) == lease.run
+
+    async def test_a_claimed_run_begins_with_its_creation(self, store: Store) -> None:
+        claim = Claim(new_tag(), "w", 3)
+        created = await store.create(a_run(), None, claim)
+        run = created.run
+        assert created.fresh and await store.get(run.id) == run
+        assert (run.status, run.token, run.started_at) == ("in_progress", 1, run.created_at)
+        producer = Producer(store, Lease(run, run.token, claim.tag))
+        await producer.write(Text("a"))
+        assert await store.take_lease(run.id, seen=1, tag=new_tag(), holder="v", lease_s=3) is None
+
+    async def test_a_claim_that_nobody_follows_up_dies_like_any_lease(
+        self, store: Store, make_store: StoreMaker
+    ) -> None:
+        claim = Claim(new_tag(), "w", make_store.lease_s)
+        run = (await store.create(a_run(), None, claim)).run
+        assert await store.stale(10) == []
+        await make_store.advance(make_store.lease_s)
+        assert await store.stale(10) == [Stale(run.id, 1, "in_progress")]
+
+    async def test_a_claim_takes_nothing_where_the_key_had_been_used(self, store: Store) -> None:
+        first = await store.create(a_run(), a_key())
+        again = await store.create(a_run(), a_key(), Claim(new_tag(), "w", 3))
+        assert (again.fresh, again.run) == (False, first.run)
+        assert await store.stale(10) == [Stale(first.run.id, 0, "queued")]
 
     async def test_of_many_takers_one_wins(self, store: Store) -> None:
         run = (await store.create(a_run(), None)).run

@@ -15,6 +15,7 @@ from headwater.store.base import (
     Append,
     AppendResult,
     Cancelled,
+    Claim,
     Contents,
     Created,
     IdempotencyKey,
@@ -87,8 +88,8 @@ class SqliteStore(Store):
     async def ping(self) -> None:
         await self._write(_ping)
 
-    async def create(self, run: Run, key: IdempotencyKey | None) -> Created:
-        return await self._write(writes.create, run, key)
+    async def create(self, run: Run, key: IdempotencyKey | None, claim: Claim | None = None) -> Created:
+        return await self._write(writes.create, run, key, claim)
 
     async def get(self, run_id: str) -> Run | None:
         return await self._read(reads.get, run_id)

@@ -5,7 +5,7 @@ Every function takes the writing connection and the time by the store's clock.
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -14,7 +14,7 @@ from headwater.core.lifecycle import ENDED
 from headwater.core.position import START
 from headwater.core.run import Run
 from headwater.errors import IdempotencyConflict, RunNotEnded, UnknownRun
-from headwater.store.base import Append, AppendResult, Created, IdempotencyKey, Outcome
+from headwater.store.base import Append, AppendResult, Claim, Created, IdempotencyKey, Outcome
 from headwater.store.sqlite import logs, reads
 from headwater.store.sqlite.logs import LIVING, Log
 from headwater.store.sqlite.transactions import transaction
@@ -25,31 +25,22 @@ _SWEPT_ROWS: Final = 2_000
 END_RUN: Final = "UPDATE runs SET status = ?, ended_at = ?, expires_at = ? WHERE n = ?"
 """Takes the status, the time, when it expires, and the run's number."""
 
+_INSERT_RUN: Final = """
+    INSERT INTO runs
+        (id, owner, model, conversation, status, created_at, started_at, token, lease_tag, lease_until, holder)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
 _request_encoder = msgspec.json.Encoder()
 
 
-def create(db: sqlite3.Connection, now: float, run: Run, key: IdempotencyKey | None) -> Created:
-    """Write a queued run and reserve its key. Raises IdempotencyConflict."""
+def create(
+    db: sqlite3.Connection, now: float, run: Run, key: IdempotencyKey | None, claim: Claim | None = None
+) -> Created:
+    """Write a queued run, or a claimed one in progress, and reserve its key. Raises IdempotencyConflict."""
     # Encoded first: what cannot be stored changes nothing.
     request = msgspec.structs.replace(run.request, stream=False)
     body = _request_encoder.encode(request)
-    with transaction(db):
-        first = (_reserved(db, now, key) if key is not None else None) or reads.get(db, now, run.id)
-        if first is not None:
-            return Created(first, False)
-        for (expired,) in db.execute("SELECT n FROM runs WHERE id = ?", (run.id,)).fetchall():
-            _forget(db, expired)
-        number = db.execute(
-            "INSERT INTO runs (id, owner, model, conversation, status, created_at) VALUES (?, ?, ?, ?, 'queued', ?)",
-            (run.id, run.owner, run.model, run.conversation, now),
-        ).lastrowid
-        db.execute("INSERT INTO requests (run, body) VALUES (?, ?)", (number, body))
-        db.execute("INSERT INTO tops (run) VALUES (?)", (number,))
-        if key is not None:
-            db.execute(
-                "INSERT OR REPLACE INTO keys (owner, key, body_hash, run, kept_until) VALUES (?, ?, ?, ?, ?)",
-                (key.owner, key.key, key.body_hash, number, now + key.ttl_s),
-            )
     stored = Run(
         id=run.id,
         owner=run.owner,
@@ -57,8 +48,30 @@ def create(db: sqlite3.Connection, now: float, run: Run, key: IdempotencyKey | N
         request=request,
         conversation=run.conversation,
         created_at=now,
+        status="queued" if claim is None else "in_progress",
+        started_at=None if claim is None else now,
+        token=0 if claim is None else 1,
     )
+    lease = (0, 0, None) if claim is None else (claim.tag, now + claim.lease_s, claim.holder)
+    with transaction(db):
+        first = (_reserved(db, now, key) if key is not None else None) or reads.get(db, now, run.id)
+        if first is not None:
+            return Created(first, False)
+        for (expired,) in db.execute("SELECT n FROM runs WHERE id = ?", (run.id,)).fetchall():
+            _forget(db, expired)
+        number = db.execute(_INSERT_RUN, (*_state(stored), *lease)).lastrowid
+        db.execute("INSERT INTO requests (run, body) VALUES (?, ?)", (number, body))
+        db.execute("INSERT INTO tops (run) VALUES (?)", (number,))
+        if key is not None:
+            db.execute(
+                "INSERT OR REPLACE INTO keys (owner, key, body_hash, run, kept_until) VALUES (?, ?, ?, ?, ?)",
+                (key.owner, key.key, key.body_hash, number, now + key.ttl_s),
+            )
     return Created(stored, True)
+
+
+def _state(run: Run) -> tuple[Any, ...]:
+    return (run.id, run.owner, run.model, run.conversation, run.status, run.created_at, run.started_at, run.token)
 
 
 def _reserved(db: sqlite3.Connection, now: float, key: IdempotencyKey) -> Run | None:
