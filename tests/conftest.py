@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from blockbuster import blockbuster_ctx
 
+from tests.support.redis_server import RedisServer, test_redis_url
 from tests.support.server import free_port
 
 # What several folders assert with, before the first of them imports it: a failure should say as much there.
@@ -26,6 +27,17 @@ def no_blocking_call() -> Iterator[None]:
             if name.startswith("threading."):  # who held a lock for an instant is chance, not blocking
                 function.deactivate()
         yield
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Redis for tests that only use it: the one that HEADWATER_TEST_REDIS names, or our own."""
+    given = test_redis_url()
+    if given is not None:
+        yield given
+    else:
+        with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+            yield server.url
 
 
 @pytest.fixture

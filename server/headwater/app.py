@@ -14,8 +14,11 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from headwater.background import Background
+from headwater.broadcaster.base import Broadcaster
 from headwater.broadcaster.local import LocalBroadcaster
+from headwater.broadcaster.redis import RedisBroadcaster
 from headwater.config import Config, config_from
+from headwater.entropy import new_worker_id
 from headwater.errors import ConfigError, HeadwaterError
 from headwater.executor import Executor
 from headwater.http_client import HttpClient
@@ -28,9 +31,11 @@ from headwater.providers.demo_corpus import load_corpus
 from headwater.providers.models_file import ModelsFile, ModelSpec, check_base_url, read_models
 from headwater.providers.openai import AFTER_FINISH_S, OpenAIProvider, list_models
 from headwater.providers.python import AnswerFunction, PythonProvider, load_function, provider_of
+from headwater.redis_client import REDIS_SCHEMES, RedisClient, without_secrets
 from headwater.runs import Runs
 from headwater.state import AppState
 from headwater.store.base import Store
+from headwater.store.redis import RedisStore
 from headwater.store.sqlite import SqliteStore
 from headwater.tasks import running
 from headwater.web import ops, runs
@@ -111,16 +116,17 @@ async def _lifespan(
         http = await stack.enter_async_context(HttpClient(max_connections=config.upstream_connections))
         catalog = await _build_catalog(config, sources, environ, http)
         stack.push_async_callback(catalog.close)
-        store = build_store(config)
+        worker = new_worker_id()
+        store, broadcaster = build_backend(config, worker)
         await store.open()
         stack.push_async_callback(store.close)
-        broadcaster = LocalBroadcaster()
+        hub = Hub(store, broadcaster, config, metrics)
+        executor = Executor(worker, store, hub, catalog, config, metrics)
+        broadcaster.on_cancel(worker, executor.stop_cancelled)
         await broadcaster.open()
         stack.push_async_callback(broadcaster.close)
-        hub = Hub(store, broadcaster, config, metrics)
         stack.push_async_callback(hub.close)
         await stack.enter_async_context(running(hub.look_after))
-        executor = Executor(store, hub, catalog, config, metrics)
         await stack.enter_async_context(running(*executor.loops))
         stack.push_async_callback(executor.close)
         yield AppState(
@@ -136,13 +142,26 @@ async def _lifespan(
         )
 
 
-def build_store(config: Config) -> Store:
-    """The store that `config.store` names. Raises ConfigError."""
+def build_backend(config: Config, worker: str) -> tuple[Store, Broadcaster]:
+    """The store that `config.store` names, and the news between its workers, one of which is `worker`.
+
+    Raises ConfigError.
+    """
     scheme, _, rest = config.store.partition(":")
     if scheme == "sqlite" and rest:
-        return SqliteStore(rest, run_ttl_s=config.run_ttl_s, synchronous=config.sqlite_synchronous)
+        store = SqliteStore(rest, run_ttl_s=config.run_ttl_s, synchronous=config.sqlite_synchronous)
+        return store, LocalBroadcaster()
+    if scheme in REDIS_SCHEMES:
+        prefix, timeout_s = config.redis_prefix, config.store_timeout_s
+        client = RedisClient(config.store, timeout_s=timeout_s)
+        wait_s = config.wait_for_store_s
+        return (
+            RedisStore(client, worker, prefix=prefix, run_ttl_s=config.run_ttl_s, wait_s=wait_s),
+            RedisBroadcaster(client, worker, prefix=prefix, timeout_s=timeout_s),
+        )
     raise ConfigError(
-        f"unknown store {config.store!r}: use sqlite:FILE (the default is sqlite:headwater.db) or sqlite::memory:"
+        f"unknown store {without_secrets(config.store)!r}: use sqlite:FILE (the default is sqlite:headwater.db), "
+        "sqlite::memory:, redis://HOST:PORT/DB, rediss://… or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB"
     )
 
 
@@ -150,9 +169,9 @@ def _check(config: Config) -> None:
     if config.workers > 1 and config.store.startswith("sqlite:"):
         raise ConfigError(
             f"{config.workers} workers cannot share {config.store}: a SQLite store admits one process, "
-            "which fences its runs; use --workers 1"
+            "which fences its runs; use --workers 1, or a Redis (--store redis://…)"
         )
-    build_store(config)
+    build_backend(config, "")  # what is wrong with its address shows before anything is started
 
 
 class _Sources(Struct):

@@ -35,6 +35,9 @@ class Config(Struct, frozen=True, kw_only=True):
     lease_s: float = 3.0  # how long a dead producer goes unnoticed
     renew_s: float = 1.0  # two renewals may be lost before the lease is
     sweep_s: float = 0.5  # two sweeps must agree before a run is taken, so this is half of what they add to lease_s
+    store_timeout_s: float = 2.0  # of one request to a store on the network: a failover is seen before a lease is lost
+    wait_for_store_s: float = 0.0  # at the start; an orchestrator may start the store later than us
+    redis_prefix: str = "headwater"  # before each key and channel: several may share one Redis
     store_patience_s: float = 30.0  # a store restarts or fails over within this; longer holds tokens nobody keeps
     heal_s: float = 10.0  # how long after its end a run can be written again to a store that lost its last writes
 
@@ -133,6 +136,7 @@ _MAY_BE_ZERO = frozenset(
     {
         "port",
         "send_buffer_bytes",
+        "wait_for_store_s",
         "commit_ms",
         "commit_busy_ms",
         "flush_ms",

@@ -11,7 +11,7 @@ from headwater.core.lifecycle import ENDED
 from headwater.core.position import Position
 from headwater.core.run import Principal, Run, RunRequest
 from headwater.entropy import new_run_id, new_tag
-from headwater.errors import Draining, TooMany, UnknownRun
+from headwater.errors import Draining, StoreUnavailable, TooMany, UnknownRun
 from headwater.executor import Executor
 from headwater.formats.base import Format
 from headwater.hub import Cursor, Hub
@@ -71,17 +71,21 @@ class Runs:
         if key is not None:
             body_hash = hashlib.sha256(_encode(stored)).hexdigest()
             reservation = IdempotencyKey(principal.owner, key, body_hash, self._config.idempotency_ttl_s)
-        claim = self._executor.claim(run.id) if awaited else None
+        claim = self._executor.claim() if awaited else None
         if claim is None:
             return await self._store.create(run, reservation)
-        created = None
         try:
             created = await self._store.create(run, reservation, claim)
-        finally:
-            if created is not None and created.fresh:
-                self._executor.claimed(Lease(created.run, created.run.token, claim.tag))
-            else:
-                self._executor.disclaim(run.id)
+        except StoreUnavailable:
+            self._executor.doubt(run.id, claim)
+            raise
+        except BaseException:
+            self._executor.disclaim()
+            raise
+        if created.fresh:
+            self._executor.claimed(Lease(created.run, created.run.token, claim.tag))
+        else:
+            self._executor.disclaim()
         return created
 
     async def find(self, principal: Principal, run_id: str) -> Run:

@@ -224,6 +224,18 @@ class Model:
         self._write(row, entry)
         return Cancelled(row.shown(), entry)
 
+    def give_up(self, run_id: str, seen: int, tag: int, end: End) -> Entry | None:
+        row = self.find(run_id)
+        if row is None:
+            return None
+        if row.run.status in ENDED:
+            return Entry(row.log[-1].after, row.top.seq, tag, (end,)) if row.top.tag == tag else None
+        if row.lease_until > self.now or row.run.token != seen:
+            return None
+        entry = Entry(row.top, row.top.seq + 1, tag, (end,))
+        self._write(row, entry)
+        return entry
+
     def expire_everything(self) -> int:
         """Remove all that has expired: how many runs, and keys of runs that have not."""
         gone = [row.run.id for row in self.rows if self.find(row.run.id) is None]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,13 +24,15 @@ from hypothesis.stateful import (
 )
 
 from headwater.core.events import Attempt, Delta, End, Event, Reasoning, Text, ToolCall
+from headwater.core.lifecycle import end_failed
 from headwater.core.position import START, Position
 from headwater.errors import HeadwaterError
-from headwater.store.base import Append, Claim
-from headwater.store.sqlite import logs
+from headwater.store.base import Append, Claim, Stale
+from headwater.store.sqlite import SqliteStore, logs
 from tests.store.chains import assert_whole
 from tests.store.model import Model
 from tests.store.producing import a_key, a_run, an_append, texts
+from tests.store.redis_maker import RedisMaker
 from tests.store.sqlite_maker import SqliteMaker
 
 EXAMPLES = os.environ.get("HEADWATER_MODEL_EXAMPLES")
@@ -59,18 +62,19 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.Runner()
-        self.folder = tempfile.TemporaryDirectory()
-        self.maker = SqliteMaker(f"{self.folder.name}/headwater.db")
+        self.loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self.maker = self.make()
         self.model = Model(self.maker.now, self.maker.run_ttl_s)
         self.store = self.loop.run(self.maker.open())
         self.count = 0
 
+    def make(self) -> SqliteMaker | RedisMaker:
+        """The engine's maker."""
+        raise NotImplementedError
+
     def teardown(self) -> None:
-        assert_whole(self.store._file.writer)
         self.loop.run(self.maker.close())
         self.loop.close()
-        self.folder.cleanup()
 
     def same(self, asked: Coroutine[Any, Any, Any], expected: Callable[[], Any]) -> Any:
         """The answer, once store and model agree on it, or on the error."""
@@ -173,6 +177,11 @@ class StoreMachine(RuleBasedStateMachine):
     def cancel(self, run: str, tag: int) -> None:
         self.same(self.store.cancel(run, tag), lambda: self.model.cancel(run, tag))
 
+    @rule(run=runs, off=TOKENS, tag=st.integers(8, 9))
+    def give_up(self, run: str, off: int, tag: int) -> None:
+        seen, end = self.token(run) + off, end_failed("internal_error", "damaged")
+        self.same(self.store.give_up(run, seen=seen, tag=tag, end=end), lambda: self.model.give_up(run, seen, tag, end))
+
     @rule(run=runs | st.just("run_nowhere"), max_bytes=st.sampled_from([1, 40, 10**6]))
     def read_from_everywhere(self, run: str, max_bytes: int) -> None:
         row = self.model.find(run)
@@ -215,7 +224,7 @@ class StoreMachine(RuleBasedStateMachine):
     )
     def let_time_pass(self, seconds: float, expire: bool, reopen: bool) -> None:
         self.loop.run(self.maker.advance(seconds))
-        self.model.now += seconds
+        self.model.now = self.maker.now
         if expire:
             self.same(self.store.expire(1000), self.model.expire_everything)
         if reopen:
@@ -226,7 +235,8 @@ class StoreMachine(RuleBasedStateMachine):
     def every_run_is_as_the_model_has_it(self) -> None:
         names = [row.run.id for row in self.model.rows] + ["run_nowhere"]
         self.same(self.store.tops(names), lambda: self.model.tops(names))
-        self.same(self.store.stale(100), lambda: self.model.stale(100))
+        stale = self.loop.run(self.store.stale(100))
+        assert sorted(stale, key=by_id) == sorted(self.model.stale(100), key=by_id)
 
     def send(self, item: Append) -> Append:
         self.same(self.store.append([item]), lambda: self.model.append([item]))
@@ -260,13 +270,28 @@ class StoreMachine(RuleBasedStateMachine):
         return row.run.token if row else 0
 
 
-@pytest.mark.timeout(0 if EXAMPLES else 60)
-def test_a_store_answers_as_the_model_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "BLOCK_SEQS", 3)  # so that short logs have many blocks
+class SqliteMachine(StoreMachine):
+    def make(self) -> SqliteMaker:
+        self.folder = tempfile.TemporaryDirectory()
+        return SqliteMaker(f"{self.folder.name}/headwater.db")
+
+    def teardown(self) -> None:
+        assert isinstance(self.store, SqliteStore)
+        assert_whole(self.store._file.writer)
+        super().teardown()
+        self.folder.cleanup()
+
+
+def by_id(one: Stale) -> str:
+    """Those of one instant come in any order."""
+    return one.run_id
+
+
+def run(machine: type[StoreMachine], examples: int) -> None:
     run_state_machine_as_test(
-        StoreMachine,
+        machine,
         settings=settings(
-            max_examples=int(EXAMPLES or 70),
+            max_examples=int(EXAMPLES or examples),
             stateful_step_count=40,
             derandomize=EXAMPLES is None,
             deadline=None,
@@ -274,3 +299,18 @@ def test_a_store_answers_as_the_model_does(monkeypatch: pytest.MonkeyPatch) -> N
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )
+
+
+@pytest.mark.timeout(0 if EXAMPLES else 60)
+def test_sqlite_answers_as_the_model_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "BLOCK_SEQS", 3)  # so that short logs have many blocks
+    run(SqliteMachine, 70)
+
+
+@pytest.mark.timeout(0 if EXAMPLES else 60)
+def test_redis_answers_as_the_model_does(redis_url: str) -> None:
+    class RedisMachine(StoreMachine):
+        def make(self) -> RedisMaker:
+            return RedisMaker(redis_url)
+
+    run(RedisMachine, 25)

@@ -5,6 +5,7 @@ so a receiver sees what it missed, and reads that from the store.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Protocol
 
 from headwater.core.events import Entry, Status
@@ -45,6 +46,13 @@ class Broadcaster(ABC):
     @abstractmethod
     async def unsubscribe(self, log_id: str) -> None:
         """Stop the news of this log."""
+
+    @abstractmethod
+    def on_cancel(self, worker: str, tell: Callable[[str], None]) -> None:
+        """Before `open`: call `tell` with the id of each run of this worker that another worker has cancelled.
+
+        A hint, too: the answers to appends and renewals say the same, later.
+        """
 
     @abstractmethod
     def publish(self, log_id: str, news: News) -> None:

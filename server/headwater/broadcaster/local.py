@@ -1,5 +1,7 @@
 """News within one process: the embedded set-up, where the store admits no second one."""
 
+from collections.abc import Callable
+
 from headwater.broadcaster.base import Broadcaster, News, Receiver
 
 
@@ -36,6 +38,9 @@ class LocalBroadcaster(Broadcaster):
             listeners.discard(self)
             if not listeners:
                 del self._exchange.listeners[log_id]
+
+    def on_cancel(self, worker: str, tell: Callable[[str], None]) -> None:
+        pass  # whoever cancels is in this process, and says it there
 
     def publish(self, log_id: str, news: News) -> None:
         for other in tuple(self._exchange.listeners.get(log_id, ())):

@@ -23,6 +23,7 @@ _REFUSALS = {
     Outcome.FENCED: Answer.LOST,
     Outcome.ENDED: Answer.LOST,
     Outcome.GONE: Answer.LOST,
+    Outcome.DAMAGED: Answer.LOST,
 }
 # Entries in one commit from which on the next waits for more: the hand-over is then most of its cost.
 BUSY_ENTRIES = 16
@@ -34,10 +35,16 @@ class Committer:
     """While one commit is under way the next is collected. `on_stored` hears of each entry once it is durable."""
 
     def __init__(
-        self, store: Store, config: Config, metrics: Metrics, on_stored: Callable[[Production, Entry], None]
+        self,
+        worker: str,
+        store: Store,
+        config: Config,
+        metrics: Metrics,
+        on_stored: Callable[[Production, Entry], None],
     ) -> None:
         self.unanswered_since: float | None = None
         """On the loop's clock: since when the store has not answered."""
+        self._worker = worker
         self._store = store
         self._config = config
         self._metrics = metrics
@@ -68,6 +75,7 @@ class Committer:
                 self.unanswered_since = started
             try:
                 results = await self._append(list(batch.values()))
+                await self._lease_again(productions, results)
             except StoreUnavailable as error:
                 tries += 1
                 self._note_failure(error, tries)
@@ -116,6 +124,20 @@ class Committer:
                 return [AppendResult(Outcome.FENCED, START)]
             return [result for item in batch for result in await self._append([item])]
 
+    async def _lease_again(self, productions: Sequence[Production], results: list[AppendResult]) -> None:
+        """Where the store lost the taking of a lease with its last writes, nobody has it, and it can be had again."""
+        for n, (production, result) in enumerate(zip(productions, results, strict=True)):
+            if result.outcome is Outcome.FENCED:
+                lease = await self._store.take_lease(
+                    production.run.id,
+                    seen=production.token - 1,
+                    tag=production.tag,
+                    holder=self._worker,
+                    lease_s=self._config.lease_s,
+                )
+                if lease is not None:
+                    results[n] = AppendResult(Outcome.BEHIND, lease.run.position, lease.run.cancelled)
+
     def _settle(self, productions: Sequence[Production], results: Sequence[AppendResult]) -> None:
         for production, result in zip(productions, results, strict=True):
             outcome = result.outcome
@@ -123,6 +145,7 @@ class Committer:
                 entry = production.log.answered(Answer.STORED, result.top)
             else:
                 log.info("run %s: an append was refused: %s", production.run.id, outcome.value)
+                production.damaged = outcome is Outcome.DAMAGED
                 entry = production.log.answered(_REFUSALS[outcome], result.top)
             if entry is not None:
                 self._tell(production, entry)

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from headwater.config import Config
 from headwater.core.events import End, Entry
 from headwater.core.lifecycle import end_failed, end_incomplete
-from headwater.entropy import full_jitter, new_tag, new_worker_id
-from headwater.errors import StoreUnavailable, UnknownModel
+from headwater.entropy import full_jitter, new_tag
+from headwater.errors import DamagedLog, HeadwaterError, StoreUnavailable, UnknownModel
 from headwater.executor.committer import Committer
 from headwater.executor.production import Production
 from headwater.hub import Hub
@@ -28,17 +29,18 @@ SWEEP_MAX = 500
 class Executor:
     """Takes leases, lets providers produce, and closes what others left behind."""
 
-    def __init__(self, store: Store, hub: Hub, catalog: Catalog, config: Config, metrics: Metrics) -> None:
-        self.worker = new_worker_id()
+    def __init__(self, worker: str, store: Store, hub: Hub, catalog: Catalog, config: Config, metrics: Metrics) -> None:
+        self.worker = worker
         self.draining = False
         self._store = store
         self._hub = hub
         self._catalog = catalog
         self._config = config
         self._metrics = metrics
-        self._committer = Committer(store, config, metrics, self._on_stored)
+        self._committer = Committer(worker, store, config, metrics, self._on_stored)
         self._productions: dict[str, Production] = {}
         self._starting: set[str] = set()
+        self._claims = 0
         self._claimed: dict[str, Lease] = {}
         self._waiting: dict[str, int] = {}
         self._healing: dict[str, Production] = {}
@@ -63,27 +65,35 @@ class Executor:
         """Whether a new run would have to wait behind as many as may wait."""
         return len(self._waiting) >= self._config.max_queued
 
-    def claim(self, run_id: str) -> Claim | None:
+    def claim(self) -> Claim | None:
         """Keep room for a run that is about to be created, if there is room. Whoever asked says what came of it."""
         if self.draining or not self._has_room:
             return None
-        self._starting.add(run_id)
+        self._claims += 1
         return Claim(new_tag(), self.worker, self._config.lease_s)
 
     def claimed(self, lease: Lease) -> None:
-        """The run was created under `lease`: produce it when it is woken."""
+        """A run was created under a claim: produce it when it is woken."""
+        self._claims -= 1
+        self._starting.add(lease.run.id)
         self._claimed[lease.run.id] = lease
+        self._hub.set_producing(lease.run.id, True)
 
-    def disclaim(self, run_id: str) -> None:
-        """The run was not created: the room that was kept for it is free."""
-        self._starting.discard(run_id)
+    def doubt(self, run_id: str, claim: Claim) -> None:
+        """The store did not say whether it created the run: if it did, produce it for whoever asks again."""
+        self._claims -= 1
+        self._start(run_id, 0, tag=claim.tag)
+
+    def disclaim(self) -> None:
+        """Nothing was created: the room that was kept is free."""
+        self._claims -= 1
         self._start_waiting()
 
     def wake(self, run_id: str, token: int = 0) -> None:
         """Start this run, whose newest lease has `token`, as soon as there is room."""
         lease = self._claimed.pop(run_id, None)
         if lease is not None:
-            self._start(run_id, token, lease)
+            self._start(run_id, token, lease=lease)
             return
         if self.draining or run_id in self._starting or run_id in self._productions:
             return
@@ -95,12 +105,12 @@ class Executor:
 
     @property
     def _has_room(self) -> bool:
-        return len(self._productions) + len(self._starting) < self._config.max_runs
+        return len(self._productions) + len(self._starting) + self._claims < self._config.max_runs
 
-    def _start(self, run_id: str, token: int, lease: Lease | None = None) -> None:
+    def _start(self, run_id: str, token: int, *, lease: Lease | None = None, tag: int | None = None) -> None:
         self._waiting.pop(run_id, None)
         self._starting.add(run_id)
-        task = asyncio.create_task(self._produce(run_id, token, lease), name=f"produce {run_id}")
+        task = asyncio.create_task(self._produce(run_id, token, lease, tag or new_tag()), name=f"produce {run_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(say_why_it_failed)
@@ -113,9 +123,9 @@ class Executor:
 
     # -- producing
 
-    async def _produce(self, run_id: str, token: int, lease: Lease | None) -> None:
+    async def _produce(self, run_id: str, token: int, lease: Lease | None, tag: int) -> None:
         try:
-            lease = lease or await self._take_lease(run_id, token)
+            lease = lease or await self._take_lease(run_id, token, tag)
             production = self._admit(lease) if lease is not None else None
         finally:
             self._starting.discard(run_id)
@@ -128,21 +138,35 @@ class Executor:
             self._committer.add(production)
             await production.settled.wait()
         finally:
-            self._dismiss(production)
+            await self._dismiss(production)
 
-    async def _take_lease(self, run_id: str, token: int) -> Lease | None:
-        tag = new_tag()
+    async def _take_lease(self, run_id: str, token: int, tag: int) -> Lease | None:
         tries = 0
         while True:
             try:
                 return await self._store.take_lease(
                     run_id, seen=token, tag=tag, holder=self.worker, lease_s=self._config.lease_s
                 )
+            except DamagedLog as error:
+                log.error("run %s cannot be produced: %s", run_id, error.detail)
+                await self._give_up(run_id, token, tag)
+                return None
             except StoreUnavailable:
                 tries += 1
                 if tries > TAKE_TRIES:
                     return None  # a sweep comes back to it
                 await asyncio.sleep(full_jitter(tries, base_s=0.05, cap_s=0.5))
+
+    async def _give_up(self, run_id: str, token: int, tag: int) -> None:
+        """End a run of which too little is left to produce it."""
+        end = end_failed("internal_error", "What is stored of this run is damaged.")
+        try:
+            entry = await self._store.give_up(run_id, seen=token, tag=tag, end=end)
+        except HeadwaterError as error:
+            log.error("run %s cannot be ended either: %s", run_id, error.detail)
+            return
+        if entry is not None:
+            self._hub.publish(run_id, entry)
 
     def _admit(self, lease: Lease) -> Production:
         run = lease.run
@@ -166,7 +190,7 @@ class Executor:
             return end_failed("upstream_unreachable", error.detail)
         return await production.generate(model)
 
-    def _dismiss(self, production: Production) -> None:
+    async def _dismiss(self, production: Production) -> None:
         run_id = production.run.id
         del self._productions[run_id]
         self._metrics.runs_producing.set(len(self._productions))
@@ -174,7 +198,16 @@ class Executor:
             self._healing[run_id] = production
         else:
             self._hub.set_producing(run_id, False)
+        if production.damaged:
+            await self._end_damaged(production)
         self._start_waiting()
+
+    async def _end_damaged(self, production: Production) -> None:
+        run_id = production.run.id
+        log.error("run %s: its log is damaged", run_id)
+        with suppress(HeadwaterError):  # else its lease dies, and a sweep finds it
+            await self._store.release_lease(run_id, production.token)
+            await self._give_up(run_id, production.token, new_tag())
 
     def _on_stored(self, production: Production, entry: Entry) -> None:
         self._hub.publish(production.run.id, entry)

@@ -35,6 +35,9 @@ class Production:
     def __init__(self, lease: Lease, config: Config, metrics: Metrics, on_more: Callable[["Production"], None]) -> None:
         self.run: Run = lease.run
         self.token = lease.token
+        self.tag = lease.tag
+        self.damaged = False
+        """The store cannot write its log."""
         self.log = ProducerLog(lease.run.position, lease.tag, config.append_bytes)
         self.frozen: Append | None = None
         """The append that the store has not answered for."""

@@ -60,7 +60,7 @@ class Hub:
         (self._producing.add if here else self._producing.discard)(run_id)
         log = self.logs.get(run_id)
         if log is not None:
-            log.produced_here = here
+            log.set_produced_here(here)
 
     # -- readers
 

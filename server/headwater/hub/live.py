@@ -28,7 +28,8 @@ class LiveLog:
     """A log that somebody follows here.
 
     Joining in this order loses nothing: subscribe, await the confirmation, look at the store,
-    merge what was held meanwhile by position.
+    merge what was held meanwhile by position. A log that is produced here is not subscribed to:
+    its producer tells more, and sooner.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class LiveLog:
         self._formats: dict[type[Format], Format] = {}
         self._opened = False
         self._opening: asyncio.Task[None] | None = None
+        self._subscribed = False
+        self._subscribing: asyncio.Task[None] | None = None
         self._refilling: asyncio.Task[None] | None = None
         self._held: list[Entry] = []
         self._held_bytes = 0
@@ -100,7 +103,8 @@ class LiveLog:
 
     async def _open(self, fresh: bool) -> None:
         try:
-            await self._broadcaster.subscribe(self.head.id)
+            if not self.produced_here:
+                await self._subscribe()
             (top,) = [Top(START, self.status)] if fresh else await self._store.tops([self.head.id])
             if top is None:
                 raise UnknownRun(f"There is no run {self.head.id}.")
@@ -109,14 +113,36 @@ class LiveLog:
         finally:
             self._opening = None
 
+    async def _subscribe(self) -> None:
+        self._subscribed = True  # also if it fails half-way: then it is undone
+        await self._broadcaster.subscribe(self.head.id)
+
+    def set_produced_here(self, here: bool) -> None:
+        """Whether this worker produces the log. Where it no longer does, news must come from others."""
+        self.produced_here = here
+        if not here and self._opened and not self._subscribed and self.status not in ENDED:
+            self._subscribing = asyncio.create_task(self._subscribe_late())
+
+    async def _subscribe_late(self) -> None:
+        tries = 0
+        while True:
+            try:
+                await self._subscribe()
+                break
+            except StoreUnavailable:
+                tries += 1
+                await asyncio.sleep(full_jitter(tries, base_s=0.1, cap_s=2.0))
+        self.refill()
+
     async def close(self) -> None:
         """Let go of the news and of whatever is under way."""
         if self._timer is not None:
             self._timer.cancel()
-        for task in (self._opening, self._refilling, self._reading):
+        for task in (self._opening, self._subscribing, self._refilling, self._reading):
             if task is not None:
                 task.cancel()
-        await self._broadcaster.unsubscribe(self.head.id)
+        if self._subscribed:
+            await self._broadcaster.unsubscribe(self.head.id)
 
     # -- news
 

@@ -63,6 +63,7 @@ class Outcome(Enum):
     FENCED = "fenced"  # the lease is another's now
     ENDED = "ended"  # the log has its end
     GONE = "gone"  # there is no such run
+    DAMAGED = "damaged"  # something foreign lies where its log should be
 
 
 class AppendResult(Struct, frozen=True, gc=False):
@@ -233,6 +234,14 @@ class Store(ABC):
 
         Where no live lease is held, the end is written here, under `tag`. An ended run comes
         unchanged. None if there is no such run.
+        """
+
+    @abstractmethod
+    async def give_up(self, run_id: str, *, seen: int, tag: int, end: End) -> Entry | None:
+        """End a run that cannot be produced, as what is stored of it is damaged; the end's entry bears `tag`.
+
+        None, and nothing is changed, where its newest token is not `seen`, somebody holds it, it has ended or is gone.
+        The run ends even where its log can take no entry. Idempotent by `tag`.
         """
 
     @abstractmethod

@@ -2,8 +2,9 @@
 
 import asyncio
 
-from headwater.core.events import End, Text
-from headwater.core.lifecycle import end_finished
+from headwater.core.events import End, Entry, Text
+from headwater.core.lifecycle import end_failed, end_finished
+from headwater.core.position import Position
 from headwater.entropy import new_tag
 from headwater.store.base import Claim, Lease, Outcome, RenewResult, Stale, Store
 from tests.store.maker import StoreMaker
@@ -118,6 +119,31 @@ class Leases:
         await store.release_lease(one.run_id, 1)
         assert await store.stale(10) == [Stale(one.run_id, 1, "in_progress")]
         assert (await take(store, one.run_id, seen=1)).token == 2
+
+    async def test_what_nobody_can_produce_is_given_up(self, store: Store, make_store: StoreMaker) -> None:
+        one = await start(store, lease_s=make_store.lease_s)
+        await one.write(Text("a"))
+        await make_store.advance(make_store.lease_s)
+        tag, end = new_tag(), end_failed("internal_error", "damaged")
+        entry = await store.give_up(one.run_id, seen=1, tag=tag, end=end)
+        assert entry == Entry(one.at, 2, tag, (end,))
+        run = await store.get(one.run_id)
+        assert run is not None and (run.status, run.position) == ("failed", Position(2, tag))
+        assert run.expires_at is not None
+        assert await store.give_up(one.run_id, seen=1, tag=tag, end=end) == entry, "asked again it is the same"
+        assert await store.give_up(one.run_id, seen=1, tag=new_tag(), end=end) is None
+        read = await store.read(one.run_id, one.at, 1000)
+        assert read is not None and read.entries == (entry,)
+        assert await store.stale(10) == []
+
+    async def test_what_somebody_holds_or_took_is_not_given_up(self, store: Store, make_store: StoreMaker) -> None:
+        one = await start(store, lease_s=make_store.lease_s)
+        end = end_failed("internal_error", "damaged")
+        assert await store.give_up(one.run_id, seen=1, tag=new_tag(), end=end) is None
+        await make_store.advance(make_store.lease_s)
+        for run_id, seen in ((one.run_id, 0), (one.run_id, 2), ("run_nowhere", 0)):
+            assert await store.give_up(run_id, seen=seen, tag=new_tag(), end=end) is None
+        await one.write(Text("still its own"))
 
     async def test_only_the_holder_releases(self, store: Store) -> None:
         one = await start(store)

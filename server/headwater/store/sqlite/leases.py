@@ -6,12 +6,13 @@ Every function takes the writing connection and the time by the store's clock.
 import sqlite3
 from collections.abc import Sequence
 
-from headwater.core.events import Entry, encode_events
+from headwater.core.events import End, Entry, encode_events
 from headwater.core.lifecycle import ENDED, end_cancelled
 from headwater.core.position import Position
 from headwater.core.run import Run
 from headwater.store.base import Cancelled, Lease, RenewResult
 from headwater.store.sqlite import logs, reads
+from headwater.store.sqlite.logs import Log
 from headwater.store.sqlite.transactions import transaction
 from headwater.store.sqlite.writes import END_RUN
 
@@ -70,18 +71,38 @@ def cancel(db: sqlite3.Connection, now: float, run_id: str, tag: int, run_ttl_s:
         entry = None
         if log.status in ENDED:
             if log.tag == tag:  # the end that an earlier try of this cancel wrote
-                entry = _end_entry(logs.below(db, log), tag)
+                entry = _end_entry(logs.below(db, log), tag, end_cancelled())
         else:
             db.execute("UPDATE runs SET cancelled = 1 WHERE n = ?", (log.run,))
             if not log.held:
-                entry = _end_entry(log.top, tag)
-                logs.write(db, [(log, entry, encode_events(entry.events))])
-                db.execute(END_RUN, ("cancelled", now, now + run_ttl_s, log.run))
+                entry = _write_end(db, now, log, tag, end_cancelled(), run_ttl_s)
         return Cancelled(_stored(db, now, run_id), entry)
 
 
-def _end_entry(after: Position, tag: int) -> Entry:
-    return Entry(after, after.seq + 1, tag, (end_cancelled(),))
+def give_up(
+    db: sqlite3.Connection, now: float, run_id: str, seen: int, tag: int, end: End, run_ttl_s: float
+) -> Entry | None:
+    """Write the end of a run whose newest token is `seen` and which nobody holds."""
+    with transaction(db):
+        log = logs.find(db, now, run_id)
+        if log is None:
+            return None
+        if log.status in ENDED:
+            return _end_entry(logs.below(db, log), tag, end) if log.tag == tag else None
+        if log.held or log.token != seen:
+            return None
+        return _write_end(db, now, log, tag, end, run_ttl_s)
+
+
+def _write_end(db: sqlite3.Connection, now: float, log: Log, tag: int, end: End, run_ttl_s: float) -> Entry:
+    entry = _end_entry(log.top, tag, end)
+    logs.write(db, [(log, entry, encode_events(entry.events))])
+    db.execute(END_RUN, (end.status, now, now + run_ttl_s, log.run))
+    return entry
+
+
+def _end_entry(after: Position, tag: int, end: End) -> Entry:
+    return Entry(after, after.seq + 1, tag, (end,))
 
 
 def _stored(db: sqlite3.Connection, now: float, run_id: str) -> Run:

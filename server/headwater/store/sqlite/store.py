@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from headwater.core.events import Status
+from headwater.core.events import End, Entry, Status
 from headwater.core.position import Position
 from headwater.core.run import Run
 from headwater.errors import StoreUnavailable
@@ -136,6 +136,9 @@ class SqliteStore(Store):
 
     async def cancel(self, run_id: str, tag: int) -> Cancelled | None:
         return await self._write(leases.cancel, run_id, tag, self._run_ttl_s)
+
+    async def give_up(self, run_id: str, *, seen: int, tag: int, end: End) -> Entry | None:
+        return await self._write(leases.give_up, run_id, seen, tag, end, self._run_ttl_s)
 
     async def expire(self, limit: int) -> int:
         removed, more = 0, True

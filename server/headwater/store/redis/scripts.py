@@ -1,0 +1,32 @@
+"""The Lua scripts of `store/lua`, one a file; each says there what it takes and returns."""
+
+from importlib.resources import files
+from typing import Final
+
+from headwater.redis_client import Script, script
+
+_FOLDER: Final = files("headwater.store") / "lua"
+_PRELUDE: Final = (_FOLDER / "prelude.lua").read_text()
+
+
+def _load(name: str) -> Script:
+    return script(f"{_PRELUDE}\n{(_FOLDER / f'{name}.lua').read_text()}")
+
+
+APPEND: Final = _load("append")
+CANCEL: Final = _load("cancel")
+CREATE: Final = _load("create")
+DUE: Final = _load("due")
+FORGET: Final = _load("forget")
+GET: Final = _load("get")
+GIVE_UP: Final = _load("give_up")
+INDEX: Final = _load("index")
+MARK: Final = _load("mark")
+READ: Final = _load("read")
+RELEASE: Final = _load("release")
+RENEW: Final = _load("renew")
+RESERVE: Final = _load("reserve")
+RESERVED: Final = _load("reserved")
+STAND: Final = _load("stand")
+TAKE: Final = _load("take")
+UNRESERVE: Final = _load("unreserve")
