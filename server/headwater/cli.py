@@ -6,10 +6,10 @@ import gc
 import ipaddress
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import click
@@ -18,11 +18,12 @@ import uvloop
 from dotenv import dotenv_values
 from starlette.applications import Starlette
 
-from headwater.app import create_app, lifespan
+from headwater.app import _check, create_app, lifespan
 from headwater.config import Config, config_from
 from headwater.errors import ConfigError
 from headwater.executor import Executor
 from headwater.hub import Hub
+from headwater.supervisor import FINISHING, REFUSED, SIGNALS, Inherited, Supervisor, take_inherited
 from headwater.version import VERSION
 from headwater.web.connection import Connection
 
@@ -48,20 +49,51 @@ def main() -> None:
 @click.option("--store", help="sqlite:FILE or sqlite::memory:  [sqlite:headwater.db]")
 @click.option("--models", help="The models file.  [headwater.toml, if there is one]")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; more than one needs a shared store.  [1]")
+@click.option(
+    "--wait-for-store",
+    "wait_for_store_s",
+    type=float,
+    metavar="SECONDS",
+    help="Wait so many seconds for the store to answer at the start.  [0]",
+)
 @click.option("--faults", is_flag=True, default=None, help="Let requests ask the demo model for faults.")
 def serve(**options: Any) -> None:
     """Start the server. Each option is also a variable: --port is HEADWATER_PORT, in the environment or .env."""
     try:
+        inherited = take_inherited()
         environ = _dot_env() | dict(os.environ)
         config = config_from(environ, **options)
         _set_up_logging(config.log_level)
         _refuse_strangers(config.host)
+        if config.workers > 1:
+            sys.exit(_supervise(config))
         app = create_app(config, environ=environ)
-        with _listen(config) as sock, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(app, config, sock))
+        port = inherited.port if inherited else _listen(config)
+        with port as sock, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(app, config, sock, inherited))
     except ConfigError as error:
         click.echo(f"headwater: {error}", err=True)
-        sys.exit(2)
+        sys.exit(REFUSED)
+
+
+def _supervise(config: Config) -> int:
+    """Run several workers; the exit code. The models file is left to them: it may name modules to import."""
+    _check(config)
+    with _listen(config) as sock, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        say_welcome = partial(click.echo, welcome(sock.getsockname()), err=True)
+        return runner.run(Supervisor(_worker_command(), sock, config.workers, on_listening=say_welcome).run())
+
+
+def _worker_command() -> list[str]:
+    """This command with the options it was given, for a worker alone.
+
+    `-P`: as with the console command, the folder it is started in hides no module of ours.
+    """
+    context = click.get_current_context()
+    given = context.params | {"workers": 1}
+    options = [(param.opts[0], given[str(param.name)]) for param in context.command.params]
+    chosen = [name if value is True else f"{name}={value}" for name, value in options if value is not None]
+    return [sys.executable, "-P", "-m", "headwater", "serve", *chosen]
 
 
 def _dot_env() -> dict[str, str]:
@@ -105,10 +137,10 @@ def _listen(config: Config) -> Iterator[socket.socket]:
         yield sock
 
 
-async def _serve(app: Starlette, config: Config, sock: socket.socket) -> None:
+async def _serve(app: Starlette, config: Config, sock: socket.socket, inherited: Inherited | None) -> None:
     _spare_the_collector()
     async with lifespan(app) as state:
-        server = Server(app, config, state)
+        server = Server(app, config, state, inherited)
         await server.serve([sock])
 
 
@@ -120,9 +152,14 @@ def _spare_the_collector() -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with our state, our connection class, and a drain before its exit."""
+    """uvicorn, with our state, our connection class, and a drain before its exit.
 
-    def __init__(self, app: Starlette, config: Config, state: Mapping[str, Any]) -> None:
+    One with a supervisor leaves what there is to say to it, and drains when it dies.
+    """
+
+    def __init__(
+        self, app: Starlette, config: Config, state: Mapping[str, Any], inherited: Inherited | None = None
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -142,34 +179,43 @@ class Server(uvicorn.Server):
         self._state = state
         self._executor: Executor = state["executor"]
         self._hub: Hub = state["hub"]
+        self._inherited = inherited
         self._draining: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then say what a newcomer needs next."""
         self.lifespan.state.update(self._state)  # first: connections may be waiting to be accepted
         await super().startup(sockets)
-        if sockets:
+        if self._inherited:
+            self._inherited.say_listening()
+        elif sockets:
             click.echo(welcome(sockets[0].getsockname()), err=True)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM for the time of the block; they are not raised again after it."""
+        """Take the signals for the time of the block, and the death of a supervisor; none is raised again after it."""
         loop = asyncio.get_running_loop()
-        signals = (signal.SIGINT, signal.SIGTERM)
-        for one in signals:
+        for one in SIGNALS:
             loop.add_signal_handler(one, self._on_signal)
         try:
-            yield
+            with self._inherited.watching(self._on_orphaned) if self._inherited else contextlib.nullcontext():
+                yield
         finally:
-            for one in signals:
+            for one in SIGNALS:
                 loop.remove_signal_handler(one)
 
     def _on_signal(self) -> None:
-        if self._draining is None:
-            click.echo("Finishing what runs; once more to stop at once.", err=True)
-            self._draining = asyncio.ensure_future(self._drain())
-        else:
+        if self._draining is not None:
             self.should_exit = self.force_exit = True
+            return
+        if self._inherited is None:
+            click.echo(FINISHING, err=True)
+        self._draining = asyncio.ensure_future(self._drain())
+
+    def _on_orphaned(self) -> None:
+        log.warning("the supervisor is gone: finishing what runs")
+        if self._draining is None:
+            self._draining = asyncio.ensure_future(self._drain())
 
     async def _drain(self) -> None:
         try:

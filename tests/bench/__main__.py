@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -22,21 +22,23 @@ from tests.bench.servers import ROOT, Server
 
 # The load reads and checks what came after the streams have ended.
 LOAD_TIMEOUT_S = PATIENCE_S + 60.0
+# Two measurements of the same thing differ by about this.
+AS_GOOD_AS = 1.1
 # Errors shown of one load: enough to see the kind.
 ERRORS_SHOWN = 5
 
 
 class Scenario(Struct, frozen=True):
-    """`peer` is a file of `peers/`; `chat` whether its wire is chat completions."""
+    """`peer` and `own` are who is compared: a file of `peers/`, or Headwater in one of the forms of `_OURS`."""
 
     name: str
     kind: Literal["relay", "fanout", "idle"]
     peer: str
-    chat: bool
     streams: int
     rate: int
     tokens: int
     figures: list[Figure]
+    own: str = "headwater"
 
 
 CPU = Figure("CPU per token", lambda r: r.cpu_us, "µs")
@@ -52,18 +54,25 @@ def scenarios(seconds: float) -> Iterator[Scenario]:
     for streams, cpu, first in ((100, 0.8, None), (300, 0.6, 0.1)):
         figures = [replace(CPU, ratio_max=cpu), replace(FIRST_P50, ratio_max=first), FIRST_P99, DELAY_P50, DELAY_P99]
         name = f"Relay of {streams} × 50 tokens/s"
-        yield Scenario(name, "relay", "relay", True, streams, 50, round(50 * seconds), figures)
+        yield Scenario(name, "relay", "relay", streams, 50, round(50 * seconds), figures)
+    for streams, cpu in ((100, 1.1), (300, 0.8)):
+        figures = [replace(CPU, ratio_max=cpu), FIRST_P50, DELAY_P50, DELAY_P99]
+        name = f"{streams} × 50, with Redis's work"
+        yield Scenario(name, "relay", "relay", streams, 50, round(50 * seconds), figures, "on redis")
     for rate in (50, 100, 200):
         figures = [CPU, DELAY_P50, DELAY_P99]
         if rate == 100:
             figures = [replace(CPU, ratio_max=0.4), DELAY_P50, replace(DELAY_P99, own_max=60)]
         # 500 readers make many tokens soon. At 200 the queues fall behind: as few tokens as at 100 end that sooner.
         tokens = round(min(rate, 100) * seconds * 0.6)
-        yield Scenario(f"{rate} tokens/s to 500", "fanout", "queue_fanout", False, 500, rate, tokens, figures)
-    yield Scenario("500 idle subscribers", "idle", "queue_fanout", False, 500, 1, 1, [MEMORY])
+        yield Scenario(f"{rate} tokens/s to 500", "fanout", "queue_fanout", 500, rate, tokens, figures)
+    figures = [replace(CPU, ratio_max=AS_GOOD_AS), DELAY_P50, replace(DELAY_P99, own_max=60)]
+    name = "100/s to 500, elsewhere"
+    yield Scenario(name, "fanout", "its producer", 500, 100, round(100 * seconds * 0.6), figures, "another worker")
+    yield Scenario("500 idle subscribers", "idle", "queue_fanout", 500, 1, 1, [MEMORY])
 
 
-def _load(job: Job) -> Result:
+def load(job: Job) -> Result:
     load = subprocess.run(
         [sys.executable, "-m", "tests.bench.load"],
         cwd=ROOT,
@@ -75,33 +84,46 @@ def _load(job: Job) -> Result:
     return msgspec.json.decode(load.stdout, type=Result)
 
 
-Start = Callable[[Server, Path], AbstractContextManager[Server]]
+Subject = tuple[Server, Server | None]
 
 
-def _measure(scenario: Scenario, chat: bool, start: Start) -> Result:
+@contextmanager
+def _subject(who: str, model: Server, where: Path) -> Iterator[Subject]:
+    """Start one of those who are compared: the server that is measured, and, if it is another, the run's producer."""
+    if who in ("its producer", "another worker"):
+        with servers.two_on_redis(model, where) as (one, other):
+            yield (one, None) if who == "its producer" else (other, one)
+        return
+    start = _OURS.get(who) or partial(servers.peer, who)
+    with start(model, where) as server:
+        yield server, None
+
+
+_OURS: dict[str, Callable[[Server, Path], AbstractContextManager[Server]]] = {
+    "headwater": servers.headwater,
+    "on redis": servers.on_redis,
+}
+
+
+def _measure(scenario: Scenario, who: str) -> Result:
     """One subject once, fresh, with nothing else running."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as name,
         servers.upstream(Path(name)) as model,
-        start(model, Path(name)) as server,
+        _subject(who, model, Path(name)) as (server, producer),
     ):
-        job = Job(scenario.kind, chat, scenario.streams, scenario.rate, scenario.tokens, server, model)
+        chat = who == "relay"  # that one passes on the upstream's own wire
+        job = Job(scenario.kind, chat, scenario.streams, scenario.rate, scenario.tokens, server, model, producer)
         if scenario.kind != "idle":  # that one warms up on its own run
-            warmup = _load(replace(job, streams=20, tokens=20))
+            warmup = load(replace(job, streams=20, tokens=20))
             if warmup.errors:
                 return warmup
-        return _load(job)
+        return load(job)
 
 
 def measure(scenario: Scenario, rounds: int) -> list[tuple[Result, Result]]:
     """Peer and Headwater in turn, so that both meet the same moods of the machine."""
-    return [
-        (
-            _measure(scenario, scenario.chat, partial(servers.peer, scenario.peer)),
-            _measure(scenario, False, servers.headwater),
-        )
-        for _ in range(rounds)
-    ]
+    return [(_measure(scenario, scenario.peer), _measure(scenario, scenario.own)) for _ in range(rounds)]
 
 
 def main() -> int:
@@ -110,6 +132,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="length of a stream (default 4, quick 1.5)")
     parser.add_argument("--rounds", type=int, help="how often each pair is measured (default 3, quick 1)")
     parser.add_argument("--only", choices=("relay", "fanout", "idle"), help="one kind of scenario")
+    parser.add_argument("--redis", action="store_true", help="only what is measured with a Redis")
     options = parser.parse_args()
     seconds = options.seconds or (1.5 if options.quick else 4.0)
     rounds = options.rounds or (1 if options.quick else 3)
@@ -120,13 +143,13 @@ def main() -> int:
     sys.stdout.write(facts())
     wrong: list[str] = []
     for scenario in scenarios(seconds):
-        if options.only not in (None, scenario.kind):
+        if options.only not in (None, scenario.kind) or (options.redis and scenario.own == "headwater"):
             continue
         results = measure(scenario, 1 if scenario.kind == "idle" else rounds)
-        sys.stdout.write(table(scenario.name, scenario.peer, scenario.figures, results))
+        sys.stdout.write(table(scenario.name, scenario.peer, scenario.own, scenario.figures, results))
         sys.stdout.flush()
         for pair in results:
-            for name, result in zip((scenario.peer, "headwater"), pair, strict=True):
+            for name, result in zip((scenario.peer, scenario.own), pair, strict=True):
                 wrong += [f"WRONG: {scenario.name}, {name}: {error}\n" for error in result.errors[:ERRORS_SHOWN]]
     sys.stdout.write("\n" + ("".join(wrong) or "Every token arrived, once and in order.\n"))
     return 1 if wrong else 0

@@ -17,6 +17,8 @@ class Job(Struct, frozen=True):
     tokens: int
     server: Server
     upstream: Server
+    producer: Server | None = None
+    """The worker that is told to start the run, where it is not the one that is followed."""
 
     @property
     def order(self) -> str:

@@ -74,7 +74,7 @@ class Meter:
     def _now(self) -> tuple[float, ...]:
         return (
             time.monotonic(),
-            cpu_s(self._job.server.pid),
+            sum(cpu_s(pid) for pid in (self._job.server.pid, *self._job.server.helpers)),
             cpu_s(self._job.upstream.pid),
             time.process_time(),
             machine_cpu_s(),
@@ -140,7 +140,8 @@ async def _subscribe(job: Job, run_id: str, readers: int) -> list[Reader]:
 
 
 def _start_held(job: Job) -> str:
-    run_id: str = call(job.server.port, "POST", "/v1/runs", {"model": "bench", "input": f"{job.order} hold"})["id"]
+    producer = job.producer or job.server
+    run_id: str = call(producer.port, "POST", "/v1/runs", {"model": "bench", "input": f"{job.order} hold"})["id"]
     return run_id
 
 

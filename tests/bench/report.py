@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tests.bench.job import Result
 
-_WIDTHS = (31, 12, 10, 21, 12, 7)
+_WIDTHS = (31, 12, 14, 21, 12, 7)
 _VERSIONS = ("starlette", "uvicorn", "uvloop", "httptools", "httpx", "httpx-aiohttp", "sse-starlette")
 # Above this share of a core the upstream or the load may be what is measured.
 _BUSY = 0.8
@@ -73,11 +73,13 @@ def _harness(name: str, results: Sequence[Result]) -> str:
     )
 
 
-def table(title: str, peer_name: str, figures: Sequence[Figure], rounds: Sequence[tuple[Result, Result]]) -> str:
+def table(
+    title: str, peer_name: str, own_name: str, figures: Sequence[Figure], rounds: Sequence[tuple[Result, Result]]
+) -> str:
     """One scenario: the medians of its rounds and what share of a core everybody used."""
     peer, ours = [a for a, _ in rounds], [b for _, b in rounds]
-    text = "\n" + _line(title, peer_name, "headwater", "ratio (min–max)", "target", "")
+    text = "\n" + _line(title, peer_name, own_name, "ratio (min–max)", "target", "")
     text += "".join(_row(figure, peer, ours) for figure in figures)
     if any(result.server_share for result in peer):
-        text += _harness(peer_name, peer) + _harness("headwater", ours)
+        text += _harness(peer_name, peer) + _harness(own_name, ours)
     return text

@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from tests.support.redis_server import RedisServer
+
 ROOT = Path(__file__).resolve().parents[2]
 # A cold start on a busy machine takes a few seconds.
 READY_WITHIN_S = 30.0
@@ -32,8 +34,11 @@ model = "bench"
 
 
 class Server(Struct, frozen=True):
+    """A server that listens on `port`. Its `helpers` are processes whose work is counted with its own."""
+
     pid: int
     port: int
+    helpers: tuple[int, ...] = ()
 
 
 def request(port: int, method: str, path: str, body: object = None) -> bytes:
@@ -116,9 +121,29 @@ def peer(name: str, model: Server, where: Path) -> AbstractContextManager[Server
     return _serve(name, port, command.split(), where, BENCH_UPSTREAM=f"http://127.0.0.1:{model.port}/v1")
 
 
-def headwater(model: Server, where: Path) -> AbstractContextManager[Server]:
-    """Headwater as it comes, on a SQLite file."""
+@contextmanager
+def headwater(model: Server, where: Path, store: str = "sqlite:headwater.db") -> Iterator[Server]:
+    """Headwater as it comes, on a SQLite file unless told otherwise."""
     port = _free_port()
     (where / "models.toml").write_text(_MODELS.format(port=model.port))
-    command = f"headwater serve --host 127.0.0.1 --port {port} --store sqlite:headwater.db --models models.toml"
-    return _serve("headwater", port, command.split(), where)
+    command = f"headwater serve --host 127.0.0.1 --port {port} --store {store} --models models.toml"
+    with _serve(f"headwater-{port}", port, command.split(), where) as server:
+        yield server
+
+
+@contextmanager
+def on_redis(model: Server, where: Path) -> Iterator[Server]:
+    """Headwater on a Redis of its own, whose work counts as Headwater's."""
+    with RedisServer(where) as redis, headwater(model, where, redis.url) as server:
+        yield Server(server.pid, server.port, (redis.pid,))
+
+
+@contextmanager
+def two_on_redis(model: Server, where: Path) -> Iterator[tuple[Server, Server]]:
+    """Two workers on one Redis."""
+    with (
+        RedisServer(where) as redis,
+        headwater(model, where, redis.url) as one,
+        headwater(model, where, redis.url) as other,
+    ):
+        yield one, other

@@ -188,7 +188,7 @@ class Model:
             return None
         started = self.now if row.run.started_at is None else row.run.started_at
         row.run = replace(row.run, token=seen + 1, status="in_progress", started_at=started)
-        row.lease_tag, row.lease_until = tag, self.now + lease_s
+        row.lease_tag, row.lease_until = tag, max(row.lease_until, self.now + lease_s)
         return Lease(row.shown(), seen + 1, tag)
 
     def renew_leases(self, held: Sequence[tuple[str, int]], lease_s: float) -> list[RenewResult]:

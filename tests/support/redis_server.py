@@ -22,6 +22,8 @@ from redis.retry import Retry
 from tests.support.server import free_port
 from tests.support.waiting import wait_until
 
+_psutil: Any = psutil  # it ships no types
+
 START_S = 30.0  # it takes milliseconds, but a replica copies its master first, on a machine with few cores
 STOP_S = 10.0  # nothing is saved at the end
 ANSWER_S = 5.0  # one that takes longer than this is frozen
@@ -173,8 +175,9 @@ class _Process:
     @property
     def frozen(self) -> bool:
         """Whether it is stopped by `freeze`."""
-        status: str = psutil.Process(self.pid).status()  # type: ignore[no-untyped-call]
-        return self.running and status == psutil.STATUS_STOPPED
+        if not self.running:
+            return False
+        return bool(_psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
 
     @property
     def version(self) -> str:

@@ -256,8 +256,10 @@ class Executor:
     # -- looking after
 
     async def _renew_for_ever(self) -> None:
+        tries = 0
         while True:
-            await asyncio.sleep(self._config.renew_s)
+            # After a failure soon again: once the store is back, a renewal must come before others' sweeps.
+            await asyncio.sleep(full_jitter(tries, base_s=0.05, cap_s=0.2) if tries else self._config.renew_s)
             held = [(p.run.id, p.token) for p in self._productions.values() if not p.settled.is_set()]
             if not held:
                 continue
@@ -265,7 +267,9 @@ class Executor:
                 results = await self._store.renew_leases(held, self._config.lease_s)
             except StoreUnavailable:
                 self._metrics.store_failures.inc()
+                tries += 1
                 continue
+            tries = 0
             for (run_id, token), result in zip(held, results, strict=True):
                 production = self._productions.get(run_id)
                 if production is None or production.token != token:
@@ -299,7 +303,9 @@ class Executor:
                     healed_at = loop.time()
                     await self._heal()
             except StoreUnavailable:
-                self._abandoned.clear()  # an outage starts the count again
+                # An outage starts the count again, and living producers are given time to renew their leases.
+                self._abandoned.clear()
+                await asyncio.sleep(self._config.renew_s)
 
     async def _sweep(self) -> None:
         """Take what two answered sweeps in a row showed to be nobody's."""

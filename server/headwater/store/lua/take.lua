@@ -12,7 +12,8 @@ local ours = has[1] == token and has[2] == ARGV[3]
 if not ours and (has[1] ~= ARGV[2] or tonumber(has[3]) > now) then
   return nil
 end
-redis.call('HSET', KEYS[1], 'token', token, 'lease', ARGV[3], 'until', whole(now + tonumber(ARGV[5])),
+local till = math.max(tonumber(has[3]), now + tonumber(ARGV[5]))
+redis.call('HSET', KEYS[1], 'token', token, 'lease', ARGV[3], 'until', whole(till),
   'holder', ARGV[4], 'status', 'in_progress', 'started', has[6] or whole(now))
 redis.call('PUBLISH', ARGV[6], ARGV[7])
 return {redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[2])}

@@ -49,7 +49,7 @@ class Lists:
                 self._client.call(scripts.STAND, [self._keys.run(run_id)], self._now()),
             ]
         )
-        if age is None or stands is None or isinstance(stands, ResponseError):
+        if age is None or stands is None or isinstance(stands, ResponseError) or stands[5] != owner.encode():
             raise UnknownRun(f"There is no run {run_id} to list from.", field="before")
         return str(age.decode())
 
