@@ -11,13 +11,16 @@ INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 RECIPE := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench test-browser constraints clean
+.PHONY: help run cluster test check format bench test-browser constraints clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: .venv/.run ## start the server on 127.0.0.1:8000
 	@$(BIN)/headwater serve $(ARGS)
+
+cluster: .venv/.test ## start Redis, three workers and a round-robin on 127.0.0.1:8000
+	@$(BIN)/python -m tests.cluster $(ARGS)
 
 test: .venv/.test ## run the tests, measured
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report term $(ARGS)

@@ -1,16 +1,26 @@
 """Fixtures for every test."""
 
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
 
-from tests.support.redis_server import RedisServer, test_redis_url
+from headwater.redis_client import without_secrets
+from tests.support.redis_server import RedisServer, find_redis, test_redis_url
 from tests.support.server import free_port
 
 # What several folders assert with, before the first of them imports it: a failure should say as much there.
 pytest.register_assert_rewrite("tests.store")
+
+
+def pytest_report_header() -> str:
+    """Which Redis the tests run on."""
+    told = subprocess.run([find_redis(), "--version"], capture_output=True, text=True, check=True)
+    given = test_redis_url()
+    elsewhere = f", and the one at {without_secrets(given)}" if given else ""
+    return f"redis: {told.stdout.strip()}{elsewhere}"
 
 
 @pytest.fixture(scope="session")

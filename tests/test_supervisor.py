@@ -7,12 +7,15 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
+
+_psutil: Any = psutil  # it ships no types
 
 PARENT = """
 import asyncio, logging, socket, sys
@@ -69,37 +72,44 @@ say("ended")
 """
 
 
-class Supervised(ServerProcess):
+class Family(ServerProcess):
+    """A server with worker processes. None of them outlives its test, not even one that is frozen."""
+
+    def __init__(self, directory: Path, **others: Any) -> None:
+        super().__init__(directory, **others)
+        self._seen: set[Any] = set()
+
+    def pids(self) -> set[int]:
+        """Its workers now."""
+        children = [child for child in _psutil.Process(self.pid).children() if child.is_running()]
+        self._seen |= set(children)
+        return {child.pid for child in children}
+
+    def close(self) -> None:
+        """End it and all of its workers at once, whatever state they are in."""
+        if self.running:
+            self.pids()
+        super().close()
+        for child in self._seen:
+            with contextlib.suppress(psutil.NoSuchProcess):  # which it also says of another one with that number
+                child.kill()
+
+
+class Supervised(Family):
     """A supervisor of stand-ins; `before` is what each of them does before it listens."""
 
     def __init__(self, directory: Path, workers: int, before: str = "") -> None:
         super().__init__(directory, env={"BEFORE": before})
         self.command = [sys.executable, "-c", PARENT, str(self.port), str(workers), WORKER]
-        self.started: set[psutil.Process] = set()
 
     @property
     def ready(self) -> bool:
-        """Whether it said that all listen. This also notes who was started."""
-        return bool(self.pids() and self.said("all listen"))
-
-    def pids(self) -> set[int]:
-        """Its workers now."""
-        children = psutil.Process(self.pid).children()
-        self.started |= set(children)
-        return {child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE}
+        """Whether it said that all listen."""
+        return bool(self.pids() and self.said("all listen"))  # whose pids are noted, so that none is left behind
 
     def said(self, word: str) -> list[str]:
         """The lines of its own and its workers' that begin with `word`."""
         return [line for line in self.stdout.splitlines() if line.startswith(word)]
-
-    def close(self) -> None:
-        """No worker outlives its test, not even one that is frozen."""
-        if self.running:
-            self.pids()
-        super().close()
-        for child in self.started:
-            if child.is_running():
-                child.kill()
 
 
 @contextlib.contextmanager

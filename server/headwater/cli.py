@@ -46,7 +46,7 @@ def main() -> None:
 @main.command()
 @click.option("--host", help="Address to listen on. Without keys: loopback only.  [127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [8000]")
-@click.option("--store", help="sqlite:FILE or sqlite::memory:  [sqlite:headwater.db]")
+@click.option("--store", help="sqlite:FILE, sqlite::memory: or redis://HOST:PORT/DB  [sqlite:headwater.db]")
 @click.option("--models", help="The models file.  [headwater.toml, if there is one]")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; more than one needs a shared store.  [1]")
 @click.option(

@@ -6,7 +6,8 @@ whoever knows what it means. What redis-py raises ends here.
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha1
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -185,7 +186,8 @@ class RedisClient:
         for command in commands:
             pipeline.execute_command(*command)
         try:
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+            with cancellable():
+                replies: list[Any] = await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"The store does not answer: {_reason(error)}.") from error
         for reply in replies:
@@ -196,6 +198,18 @@ class RedisClient:
     def listener(self) -> PubSub:
         """A connection for news, not yet made."""
         return self._redis.pubsub()
+
+
+@contextmanager
+def cancellable() -> Iterator[None]:
+    """A cancel within is a cancel: redis-py sends through asyncio.wait_for, which loses some before Python 3.12."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 # -- what may be used

@@ -1,9 +1,11 @@
 """A bad network between clients and a Redis: a TCP proxy in the test's own loop, whose faults are switched as it runs.
 
-async with RedisServer(tmp_path) as redis, FaultyProxy("127.0.0.1", redis.port) as proxy:
-    client = Redis.from_url(proxy.url)
-    ...
-    proxy.black_hole = True
+In a test:
+
+    async with RedisServer(tmp_path) as redis, FaultyProxy("127.0.0.1", redis.port) as proxy:
+        client = Redis.from_url(proxy.url)
+        ...
+        proxy.black_hole = True
 """
 
 import asyncio
@@ -14,9 +16,8 @@ from typing import Self, cast
 from tests.support.resp import ReplySplitter, is_message
 from tests.support.waiting import eventually
 
-HELD_BYTES = (
-    1_048_576  # of one way of a connection, while delayed; beyond, the sender waits as it would for a long line
-)
+# Of one direction of a connection, while delayed: beyond, the sender waits, as it would before a long line.
+HELD_BYTES = 1_048_576
 
 
 class FaultyProxy:
@@ -25,7 +26,7 @@ class FaultyProxy:
     refuse          new connections are closed at once
     delay_s         each piece is held that long, either way; pieces keep their order whatever it changes to
     black_hole      bytes are taken and forwarded nowhere, and nobody hears that the other left; once it is off
-                    again the connections that were in it are aborted
+                    again the connections that were in it are aborted (what a socket already has still arrives)
     drop_messages   the probability with which a published message does not reach a subscriber; `random` decides
     connections     how many there have been, refused ones not counted
     dropped         messages left out

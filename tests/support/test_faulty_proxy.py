@@ -107,6 +107,11 @@ class Side:
             return True
 
 
+async def many_turns() -> None:
+    for _ in range(LOOPS):
+        await asyncio.sleep(0)
+
+
 class Stage:
     """A proxy with clients before it and a server of ours behind it."""
 
@@ -186,8 +191,7 @@ async def test_who_sends_more_than_is_taken_waits(stage: Stage, delay_s: float) 
     stage.proxy.delay_s = delay_s
     near.say(b"x" * MUCH)
     far.say(b"$%d\r\n" % MUCH + b"y" * MUCH + b"\r\n")
-    for _ in range(LOOPS):
-        await asyncio.sleep(0)
+    await many_turns()
     for side in (near, far):
         assert side.writer.transport.get_write_buffer_size() > MUCH // 2
     if not delay_s:
@@ -238,6 +242,8 @@ async def test_in_a_black_hole_everything_vanishes_and_nobody_hears_of_it(stage:
     breaker, broken = await stage.line()
     stuck, _ = await stage.line()
     stuck.say(b"x" * MUCH)
+    await many_turns()
+    assert stuck.writer.transport.get_write_buffer_size()
     stage.proxy.delay_s = 0.05
     far.say(b"+held\r\n")
     await eventually(lambda: stage.proxy.held[1])

@@ -17,10 +17,12 @@ pytestmark = pytest.mark.anyio
 RUNS = 60
 READERS = 4  # of each run
 CUTS = 11  # of each reader
-CUT_BYTES = 2_000  # of a response at most, some 400 of which are its head
-TOKENS, INTERVAL_S = 100, 0.07
+CUT_BYTES = 1_200  # of a response at most, some 400 of which are its head
+TOKENS, INTERVAL_S = 120, 0.07
 PIECES = 16  # of text in each token
-# A reader cannot have come further than this when it was cut for the last time, so that no run ends too soon for it.
+# Each reader is left alone until some token up to this one, so that cuts fall into all of a run.
+FIRST_CUT = 60
+# From there a reader cannot have come further when it was cut for the last time: no run is too short for it.
 TEXT_BYTES = (CUTS + 1) * CUT_BYTES
 
 
@@ -58,15 +60,17 @@ class Counted:
 
     async def cut_and_finish(self, chance: random.Random) -> None:
         """Cut it anywhere, in the middle of a frame or of a character, as often as asked, then let it finish."""
-        reader = self.reader
+        reader, first = self.reader, chance.randrange(FIRST_CUT)
+        await reader.read(until=lambda follower: follower.seq >= first)
         for _ in range(CUTS):
             known = reader.follower.snapshots if reader.last_id else None
             over = await reader.read(chance.randrange(0, CUT_BYTES))
-            assert over is Over.CUT, f"{over}: the run must outlast the cuts"
             assert known in (None, reader.follower.snapshots), "a position of this log needs no snapshot"
+            if over is not Over.CUT:
+                break  # it began so late that the run has ended
             self._tally.cuts += 1
-        assert reader.follower.end is None
-        await reader.follow()
+        if reader.follower.end is None:
+            await reader.follow()
 
 
 async def test_two_hundred_and_forty_readers_cut_over_two_thousand_times(cluster: Cluster) -> None:
@@ -94,5 +98,5 @@ def script(seed: int) -> Script:
     """An answer that takes its time; an emoji's parts may come in different tokens."""
     small = pieces(TOKENS * PIECES, seed)
     tokens = ["".join(small[start : start + PIECES]) for start in range(0, len(small), PIECES)]
-    assert sum(len(token.encode()) for token in tokens) > TEXT_BYTES
+    assert sum(len(token.encode()) for token in tokens[FIRST_CUT:]) > TEXT_BYTES
     return Script(pieces=tokens, interval_s=INTERVAL_S)

@@ -11,6 +11,8 @@ from typing import Any
 from redis.asyncio.client import PubSub
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from headwater.redis_client import cancellable
+
 # Channels in one command: some 30 KB, which keep Redis from everything else for half a millisecond.
 CHANNELS_TOGETHER = 500
 
@@ -66,7 +68,8 @@ class Link:
                 arguments = [argument for _, argument in group]
                 starts = range(0, len(arguments), CHANNELS_TOGETHER)
                 commands.extend((verb, *arguments[start : start + CHANNELS_TOGETHER]) for start in starts)
-            await self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
+            with cancellable():
+                await self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
 
     async def read(self) -> Any:
         """The next that Redis says, however long it takes. Raises RedisError."""
@@ -92,11 +95,12 @@ class Link:
 async def linked(listener: PubSub) -> AsyncIterator[Link]:
     """A link over a new connection, closed after the block. Raises RedisError, OSError."""
     try:
-        await listener.connect()  # type: ignore[no-untyped-call]
-        connection: Any = listener.connection
-        # It may be one that has lain idle, as dead as the last, or to the primary of before a failover.
-        await connection.disconnect(nowait=True)
-        await connection.connect()
+        with cancellable():
+            await listener.connect()  # type: ignore[no-untyped-call]
+            connection: Any = listener.connection
+            # It may be one that has lain idle, as dead as the last, or to the primary of before a failover.
+            await connection.disconnect(nowait=True)
+            await connection.connect()
         yield Link(connection)
     finally:
         await listener.aclose()  # type: ignore[no-untyped-call]

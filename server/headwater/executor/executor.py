@@ -11,6 +11,7 @@ from headwater.core.lifecycle import end_failed, end_incomplete
 from headwater.entropy import full_jitter, new_tag
 from headwater.errors import DamagedLog, HeadwaterError, StoreUnavailable, UnknownModel
 from headwater.executor.committer import Committer
+from headwater.executor.healing import Healing
 from headwater.executor.production import Production
 from headwater.hub import Hub
 from headwater.metrics import Metrics
@@ -43,7 +44,7 @@ class Executor:
         self._claims = 0
         self._claimed: dict[str, Lease] = {}
         self._waiting: dict[str, int] = {}
-        self._healing: dict[str, Production] = {}
+        self._healing = Healing(store, config, self._committer.add, lambda run_id: hub.set_producing(run_id, False))
         self._tasks: set[asyncio.Task[None]] = set()
         self._abandoned: dict[str, int] = {}
 
@@ -56,7 +57,13 @@ class Executor:
     @property
     def loops(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """What must run for as long as this worker does."""
-        return (self._committer.commit_for_ever, self._renew_for_ever, self._watch_for_ever, self._sweep_for_ever)
+        return (
+            self._committer.commit_for_ever,
+            self._renew_for_ever,
+            self._watch_for_ever,
+            self._sweep_for_ever,
+            self._heal_for_ever,
+        )
 
     # -- starting
 
@@ -195,7 +202,7 @@ class Executor:
         del self._productions[run_id]
         self._metrics.runs_producing.set(len(self._productions))
         if production.log.ended:
-            self._healing[run_id] = production
+            self._healing.add(production)
         else:
             self._hub.set_producing(run_id, False)
         if production.damaged:
@@ -294,18 +301,23 @@ class Executor:
 
     async def _sweep_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
-        healed_at = loop.time()
+        not_before = 0.0
         while True:
             await asyncio.sleep(self._config.sweep_s)
+            if loop.time() < not_before:
+                continue
             try:
                 await self._sweep()
-                if loop.time() - healed_at >= HEAL_EVERY_S:
-                    healed_at = loop.time()
-                    await self._heal()
             except StoreUnavailable:
                 # An outage starts the count again, and living producers are given time to renew their leases.
                 self._abandoned.clear()
-                await asyncio.sleep(self._config.renew_s)
+                not_before = loop.time() + self._config.lease_s
+
+    async def _heal_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(HEAL_EVERY_S)
+            with suppress(StoreUnavailable):
+                await self._healing.compare()
 
     async def _sweep(self) -> None:
         """Take what two answered sweeps in a row showed to be nobody's."""
@@ -317,24 +329,6 @@ class Executor:
 
     def _is_here(self, one: Stale) -> bool:
         return one.run_id in self._productions or one.run_id in self._starting
-
-    async def _heal(self) -> None:
-        """Compare ended runs with the store for a while, and write again what it lost."""
-        now = asyncio.get_running_loop().time()
-        for run_id, production in tuple(self._healing.items()):
-            if production.settled_at is not None and now - production.settled_at > self._config.heal_s:
-                del self._healing[run_id]
-                self._hub.set_producing(run_id, False)
-        if not self._healing:
-            return
-        productions = list(self._healing.values())
-        tops = await self._store.tops([production.run.id for production in productions])
-        for production, top in zip(productions, tops, strict=True):
-            if top is None:
-                self._healing.pop(production.run.id, None)
-                self._hub.set_producing(production.run.id, False)
-            elif production.log.heal(top.position):
-                self._committer.add(production)
 
 
 # A store that fails over is back after seconds, so a few looks at what ended are enough.

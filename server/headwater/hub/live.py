@@ -16,7 +16,7 @@ from headwater.entropy import full_jitter
 from headwater.errors import HeadwaterError, StoreUnavailable, UnknownRun
 from headwater.formats.base import Format, Frame, Head
 from headwater.metrics import Metrics
-from headwater.store.base import Contents, Store, Top
+from headwater.store.base import Contents, Read, Store, Top
 
 if TYPE_CHECKING:
     from headwater.hub.cursor import Cursor
@@ -221,6 +221,7 @@ class LiveLog:
     async def _refill(self) -> None:
         self._metrics.refills.inc()
         tries = 0
+        doubtful_until = self._loop.time() + self._config.heal_s
         try:
             while True:
                 self._overrun, heard = False, len(self._held)
@@ -237,6 +238,9 @@ class LiveLog:
                     self.gone = True
                     self._wake()
                     return
+                if self._may_be_healed(read) and self._loop.time() < doubtful_until:
+                    await asyncio.sleep(DOUBT_S)
+                    continue
                 reaches = read.entries[-1].position if read.entries else self.window.top
                 if not read.joined or reaches != read.top.position:
                     if not read.joined:
@@ -251,6 +255,11 @@ class LiveLog:
                     return
         finally:
             self._refilling = None
+
+    def _may_be_healed(self, read: Read) -> bool:
+        """Whether the store lost what readers here have, and a living producer may yet write it again."""
+        top = read.top
+        return not read.joined and top.position.seq < self.window.top.seq and top.status not in ENDED
 
     def _stand_on(self, top: Top, heard: int = 0) -> None:
         """Begin a new window at the log's top; who is behind reads the store."""
@@ -385,5 +394,7 @@ def _wake_all(followers: Sequence["Cursor"]) -> None:
         follower.wake()
 
 
+# Between looks at a store that lost writes: its producer writes them again within about a second of reaching it.
+DOUBT_S = 0.25
 # Readers written to in one go: some 10 µs each, and everything else of the worker waits meanwhile.
 WAKE_TOGETHER = 500

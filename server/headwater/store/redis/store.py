@@ -108,7 +108,7 @@ class RedisStore(Store):
         replaced = ""
         while True:
             held = await self._reserve(name, run.id, key, replaced)
-            if held.run_id == run.id:
+            if held.run_id == run.id and held.body_hash == key.body_hash:
                 return await self._write(run, body, held, claim)
             first = await self.get(held.run_id)
             if first is not None and held.body_hash != key.body_hash:

@@ -32,8 +32,8 @@ def take(
         if not ours and (token != seen or until > now):
             return None
         db.execute(
-            "UPDATE runs SET token = ?, lease_tag = ?, lease_until = max(lease_until, ?), holder = ?, status = 'in_progress', "
-            "started_at = ifnull(started_at, ?) WHERE n = ?",
+            "UPDATE runs SET token = ?, lease_tag = ?, lease_until = max(lease_until, ?), holder = ?, "
+            "status = 'in_progress', started_at = ifnull(started_at, ?) WHERE n = ?",
             (seen + 1, tag, now + lease_s, holder, now, run),
         )
         return Lease(_stored(db, now, run_id), seen + 1, tag)

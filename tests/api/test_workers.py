@@ -1,0 +1,153 @@
+"""`headwater serve --workers 3` on a real Redis: one command, one port, one voice."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.api.calls import DEADLINE_S, QUICK, SLOW, ended, get, producing, start
+from tests.support.redis_server import RedisServer
+from tests.support.server import START_S, free_port
+from tests.support.waiting import wait_until
+from tests.test_supervisor import Family
+
+WORKERS = 3
+SETTINGS = {"lease_s": 1.0, "renew_s": 0.3, "sweep_s": 0.2, "drain_spread_s": 0.1}
+
+
+class Workers(Family):
+    """Several of them by one command, with the runs of their directory; ready once a newcomer was welcomed."""
+
+    def __init__(self, directory: Path, store: str, *args: str, **settings: object) -> None:
+        options = ["--workers", str(WORKERS), *args]
+        super().__init__(
+            directory, store=store, args=options, settings={**SETTINGS, "redis_prefix": directory.name, **settings}
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has said that it listens, and does."""
+        return bool(self.pids()) and "is listening on" in self.stderr and super().ready
+
+    def ask(self) -> httpx2.Client:
+        """A client whose every request is a connection of its own, for whichever worker accepts it."""
+        return httpx2.Client(base_url=self.url, timeout=DEADLINE_S, headers={"Connection": "close"})
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as redis:
+        yield redis
+
+
+def test_three_workers_are_one_server(tmp_path: Path, redis: RedisServer) -> None:
+    with Workers(tmp_path, redis.url, "--faults") as server, server.ask() as api:
+        pids = server.pids()
+        assert len(pids) == WORKERS
+        runs = []
+        for pid in pids:  # each in turn, while the others cannot
+            for other in pids - {pid}:
+                os.kill(other, signal.SIGSTOP)
+            run = start(api, {"demo": {**QUICK["demo"], "fault": "garbage"}})  # they have the command's options
+            runs.append(ended(api, run))
+            for other in pids - {pid}:
+                os.kill(other, signal.SIGCONT)
+        assert [get(api, run) for run in runs] == runs
+        assert server.pids() == pids
+        assert server.terminate() == 0
+        assert server.stderr.count("is listening on") == server.stderr.count(f"listening on {server.url}\n") == 1
+        assert server.stderr.count("once more to stop at once") == 1
+        assert server.stdout == ""
+
+
+def test_killed_workers_are_replaced(tmp_path: Path, redis: RedisServer) -> None:
+    with Workers(tmp_path, redis.url) as server, server.ask() as api:
+        before = server.pids()
+        for pid in before:  # the port stays open, so a request that comes now waits for the next one
+            os.kill(pid, signal.SIGKILL)
+        assert ended(api, start(api))["status"] == "completed"
+        wait_until(lambda: server.stderr.count("listens in the place of the one that ended") == WORKERS)
+        assert len(server.pids()) == WORKERS and not server.pids() & before
+        assert server.stderr.count("ended with signal 9 (Killed)") == WORKERS
+        assert server.stderr.count("is listening on") == 1
+
+
+def test_running_answers_finish_when_it_is_asked_to_end(tmp_path: Path, redis: RedisServer) -> None:
+    with Workers(tmp_path, redis.url) as server, server.ask() as api:
+        run = start(api, {"demo": {"tokens": 60, "tokens_per_s": 60}})
+        producing(api, run)
+        server.signal(signal.SIGINT)
+        assert server.wait() == 0
+    with Workers(tmp_path, redis.url) as server, server.ask() as api:
+        assert get(api, run)["status"] == "completed"
+
+
+def test_a_second_signal_ends_all_at_once(tmp_path: Path, redis: RedisServer) -> None:
+    with Workers(tmp_path, redis.url, drain_s=600) as server, server.ask() as api:
+        producing(api, start(api, SLOW))
+        server.signal(signal.SIGTERM)
+        wait_until(lambda: "once more to stop at once" in server.stderr)
+        wait_until(lambda: len(server.pids()) == 1, what="those with nothing to finish are gone")
+        assert server.terminate() == 0
+
+
+def test_workers_finish_what_runs_and_end_when_their_parent_was_killed(tmp_path: Path, redis: RedisServer) -> None:
+    with Workers(tmp_path, redis.url) as server, server.ask() as api:
+        run = start(api, {"demo": {"tokens": 60, "tokens_per_s": 60}})
+        producing(api, run)
+        server.kill()
+        wait_until(lambda: server.stderr.count("the supervisor is gone") == WORKERS)
+        wait_until(lambda: nobody_listens(server), what="they are gone, and the port is free")
+        server.start()
+        assert get(api, run)["status"] == "completed"
+
+
+def nobody_listens(server: Workers) -> bool:
+    try:
+        with server.ask() as api:
+            api.get("/healthz")
+    except httpx2.TransportError as error:
+        return isinstance(error, httpx2.ConnectError)
+    return False
+
+
+def refused(server: Workers) -> str:
+    """The one line that it says before it gives up."""
+    done = subprocess.run(
+        server.command,
+        cwd=server.directory,
+        env=server.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+    )
+    assert (done.returncode, done.stdout) == (2, ""), done
+    assert done.stderr.startswith("headwater: ") and done.stderr.count("\n") == 1, done.stderr
+    return done.stderr.removeprefix("headwater: ").rstrip("\n")
+
+
+def test_what_is_wrong_is_said_by_one_for_all(tmp_path: Path, redis: RedisServer) -> None:
+    assert refused(Workers(tmp_path, redis.url, "--models", "mine.toml")).startswith("mine.toml: cannot be read")
+    away = free_port()
+    assert f"127.0.0.1:{away}/0 cannot be reached" in refused(Workers(tmp_path, f"redis://127.0.0.1:{away}/0"))
+    with Workers(tmp_path, redis.url) as server:
+        assert "address already in use" in refused(Workers(tmp_path, redis.url, "--port", str(server.port)))
+
+
+def test_workers_wait_for_a_store_that_starts_later(tmp_path: Path) -> None:
+    redis = RedisServer(tmp_path)
+    server = Workers(tmp_path, redis.url, "--wait-for-store", str(START_S))
+    try:
+        server.launch()
+        wait_until(server.pids)
+        with redis:
+            wait_until(lambda: server.ready, START_S)
+            assert len(server.pids()) == WORKERS
+            assert server.terminate() == 0
+    finally:
+        server.close()
