@@ -54,7 +54,8 @@ def _listen(port: int) -> socket.socket:
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        raise OSError(f"cannot listen on 127.0.0.1 port {port}: {error.strerror}; try another --port") from None
+        reason = os.strerror(error.errno or 0).lower()
+        raise OSError(f"cannot listen on 127.0.0.1 port {port}: {reason}; try another --port") from None
 
 
 def _run(sock: socket.socket, count: int, directory: Path) -> None:

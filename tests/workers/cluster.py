@@ -168,11 +168,13 @@ class Cluster:
         assert response.status_code == 200, response.text
         return response.json()
 
-    def reader(self, run_id: str, *, at: ServerProcess | None = None, **options: Any) -> EventSource:
-        """One that follows it as a browser does; without a worker, each time at another."""
+    def reader(
+        self, run_id: str, *, at: ServerProcess | None = None, first: ServerProcess | None = None, **options: Any
+    ) -> EventSource:
+        """One that follows it as a browser does: always `at` one worker, or, from the `first` on, each time at any."""
         if at is not None:
             return EventSource(f"{self._url(run_id, at)}/events", **options)
-        return Wanderer(self, f"/v1/runs/{run_id}/events", **options)
+        return Wanderer(self, f"{self._url(run_id, first)}/events", **options)
 
     def calls(self, run_id: str) -> list[Exchange]:
         """The requests at the upstream for this run."""
@@ -193,14 +195,17 @@ class Cluster:
 
 
 class Wanderer(EventSource):
-    """A reader that connects to any worker that runs, each time anew, as one does behind a balancer."""
+    """A reader that comes back to any worker that runs, as one does behind a balancer."""
 
-    def __init__(self, cluster: Cluster, path: str, **options: Any) -> None:
-        super().__init__(f"{cluster.any_url()}{path}", **options)
+    def __init__(self, cluster: Cluster, url: str, **options: Any) -> None:
+        super().__init__(url, **options)
         self._cluster = cluster
+        self._tried = False
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        self.url = urlsplit(f"{self._cluster.any_url()}{self.url.path}")
+        if self._tried:
+            self.url = urlsplit(f"{self._cluster.any_url()}{self.url.path}")
+        self._tried = True
         return await super()._open()
 
 

@@ -67,7 +67,7 @@ async def cancelled(cluster: Cluster, script: Script, producer: ServerProcess, o
     run_id = await cluster.start(script, at=producer)
     readers = [cluster.reader(run_id, at=worker) for worker in cluster.workers]
     following = asyncio.gather(*(reader.follow() for reader in readers))
-    await eventually(lambda: all(reader.follower.seq >= seq for reader in readers), what="they read")
+    await eventually(lambda: all(one.follower.run and one.follower.seq >= seq for one in readers), what="they read")
     exchange = await cluster.asked(run_id)
     await cluster.cancel(run_id, at=other)
     await following

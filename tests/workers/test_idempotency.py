@@ -18,7 +18,7 @@ from tests.workers.cluster import QUICK, Cluster
 pytestmark = pytest.mark.anyio
 
 KEYS = 20
-KILLS = 8
+KILLS = 6
 # About how long a POST takes: the kills fall before, into and after it.
 POST_S = 0.02
 SHORT = Script(tokens=8, interval_s=0.02)
@@ -82,7 +82,8 @@ async def retried(
 ) -> None:
     """Post again elsewhere, several times at once; what comes of it."""
     told: set[str] = set()
-    with contextlib.suppress(httpx2.TransportError):  # then the caller never heard
+    # The caller may never hear; an AttributeError is what anyio makes of a connection that is lost as it is made.
+    with contextlib.suppress(httpx2.TransportError, AttributeError):
         told = {(await first).headers["headwater-run"]}
     answers = await asyncio.gather(*(cluster.post(body, at=worker, key=key) for worker in 3 * others))
     (run_id,) = {answer.headers["headwater-run"] for answer in answers} | told
