@@ -83,7 +83,7 @@ def create_app(
     when its lifespan is entered.
     """
     config = config or config_from(environ)
-    _check(config)
+    check(config)
     sources = _read_sources(config, providers or {}, environ)
     app = Starlette(
         routes=ROUTES,
@@ -165,7 +165,8 @@ def build_backend(config: Config, worker: str) -> tuple[Store, Broadcaster]:
     )
 
 
-def _check(config: Config) -> None:
+def check(config: Config) -> None:
+    """Raises ConfigError for what can be told before anything is started."""
     if config.workers > 1 and config.store.startswith("sqlite:"):
         raise ConfigError(
             f"{config.workers} workers cannot share {config.store}: a SQLite store admits one process, "

@@ -18,7 +18,7 @@ import uvloop
 from dotenv import dotenv_values
 from starlette.applications import Starlette
 
-from headwater.app import _check, create_app, lifespan
+from headwater.app import check, create_app, lifespan
 from headwater.config import Config, config_from
 from headwater.errors import ConfigError
 from headwater.executor import Executor
@@ -78,7 +78,7 @@ def serve(**options: Any) -> None:
 
 def _supervise(config: Config) -> int:
     """Run several workers; the exit code. The models file is left to them: it may name modules to import."""
-    _check(config)
+    check(config)
     with _listen(config) as sock, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         say_welcome = partial(click.echo, welcome(sock.getsockname()), err=True)
         return runner.run(Supervisor(_worker_command(), sock, config.workers, on_listening=say_welcome).run())

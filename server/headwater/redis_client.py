@@ -10,23 +10,28 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha1
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from msgspec import Struct
 from redis.asyncio import Redis, Sentinel
 from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
     NoPermissionError,
     NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
     RedisError,
     ResponseError,
+    TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 
 from headwater.entropy import full_jitter
 from headwater.errors import ConfigError, StoreUnavailable
@@ -38,8 +43,10 @@ REDIS_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel")
 # Requests under way at once; each has a connection. More would only queue up within Redis, which has one thread.
 CONNECTIONS = 64
 
-# Beginnings of errors that pass: a failover, a restart, a full memory, a replica or script that is in the way.
-_PASSING = re.compile(
+# Errors that pass: a failover, a restart, a full memory, a replica or script that is in the way. Of some redis-py
+# takes the beginning away and makes a class; a script's error may have it in its middle.
+_PASSING = (ClusterDownError, MasterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
+_PASSING_TEXT = re.compile(
     r"\b(LOADING|READONLY|OOM|MISCONF|MASTERDOWN|NOREPLICAS|BUSY|TRYAGAIN|CLUSTERDOWN|UNBLOCKED)\b|command not allowed"
 )
 _SENTINEL_PORT = 26379
@@ -89,7 +96,9 @@ class RedisClient:
             "client_name": "headwater",
             "driver_info": None,  # finding its own version reads the disk at each connection
         }
-        if urlsplit(url).scheme not in ("redis+sentinel", "rediss+sentinel"):
+        parts = _parts(url)
+        if not parts.scheme.endswith("+sentinel"):
+            _check_address(parts)
             return Redis.from_url(url, max_connections=2 * CONNECTIONS, **options)
         place = _sentinel_place(url)
         self._sentinel = Sentinel(  # type: ignore[no-untyped-call]  # as redis-py has it
@@ -101,7 +110,7 @@ class RedisClient:
             db=place.db,
             ssl=place.tls,
         )
-        redis: Redis = self._sentinel.master_for(place.service)
+        redis: Redis = self._sentinel.master_for(place.service, max_connections=2 * CONNECTIONS)
         return redis
 
     # -- opening
@@ -123,7 +132,7 @@ class RedisClient:
                     raise ConfigError(f"the store {self.name} has no database of that number") from None
                 if loop.time() >= deadline:
                     raise ConfigError(f"the store {self.name} cannot be reached: {_reason(error)}") from None
-            except ResponseError as error:
+            except RedisError as error:
                 if "db index" in str(error).lower():
                     raise ConfigError(f"the store {self.name} has no database of that number") from None
                 raise ConfigError(f"the store {self.name} cannot be used: {_lower(error)}") from None
@@ -189,10 +198,10 @@ class RedisClient:
             with cancellable():
                 replies: list[Any] = await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"The store does not answer: {_reason(error)}.") from error
+            raise StoreUnavailable(f"The store does not answer: {_outwardly(error)}.") from error
         for reply in replies:
-            if isinstance(reply, ResponseError) and _PASSING.search(str(reply)):
-                raise StoreUnavailable(f"The store refuses for now: {reply}.") from reply
+            if isinstance(reply, ResponseError) and _passes(reply):
+                raise StoreUnavailable(f"The store refuses for now: {_reason(reply)}.") from reply
         return replies
 
     def listener(self) -> PubSub:
@@ -221,6 +230,8 @@ def check(info: dict[str, Any], name: str) -> None:
     if _numbers(version) < OLDEST:
         wanted = ".".join(map(str, OLDEST))
         raise ConfigError(f"the store {name} is Redis {version}: it must be {wanted} or newer")
+    if info.get("redis_mode") == "sentinel":
+        raise ConfigError(f"the store {name} is a Sentinel: write redis+sentinel://HOST:PORT/SERVICE/DB")
     if info.get("cluster_enabled"):
         raise ConfigError(f"the store {name} is a Redis Cluster: name a single Redis, or one behind Sentinel")
     if info.get("role") == "slave":
@@ -237,6 +248,48 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 # -- addresses
+
+
+# What an address may say after its "?", as redis-py names it. Its other options are ours to choose.
+_TLS_OPTIONS = {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
+
+
+def _parts(url: str) -> SplitResult:
+    """The URL, taken apart where that can be done in one way only. Raises ValueError, which shows no secret."""
+    parts = urlsplit(url)
+    if parts.scheme not in REDIS_SCHEMES:
+        raise ValueError(f"it begins with {'://, '.join(REDIS_SCHEMES)}://")
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise ValueError("in a name or password write %40 for @, %2F for /, %3F for ? and %23 for #")
+    return parts
+
+
+def _check_address(parts: SplitResult) -> None:
+    """What redis-py would pass over, or only notice at the first connection. Raises ValueError."""
+    _port(parts)
+    _database(parts.path.strip("/"))
+    _check_options(parts.query, _TLS_OPTIONS if parts.scheme == "rediss" else set())
+
+
+def _check_options(query: str, known: set[str]) -> dict[str, str]:
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := options.keys() - known:
+        may = f"; {', '.join(sorted(known))} may be given" if known else ""
+        raise ValueError(f"{', '.join(sorted(unknown))} means nothing here{may}")
+    return options
+
+
+def _database(text: str) -> int:
+    if not re.fullmatch(r"[0-9]*", text):
+        raise ValueError(f"the database must be a number, not {text!r}")
+    return int(text or 0)
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        return parts.port
+    except ValueError:
+        raise ValueError("a port is a number up to 65535") from None
 
 
 class _Place(Struct, frozen=True):
@@ -260,19 +313,15 @@ def _sentinel_place(url: str) -> _Place:
     service, _, db = path.partition("/")
     if not hosts or not service:
         raise ValueError("write redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB")
-    if db and not db.isdigit():
-        raise ValueError(f"the database must be a number, not {db!r}")
     username, colon, password = credentials.partition(":")
-    options = dict(part.partition("=")[::2] for part in query.split("&") if part)
-    if unknown := options.keys() - {"sentinel_password"}:
-        raise ValueError(f"{', '.join(sorted(unknown))} means nothing here; sentinel_password may be given")
+    options = _check_options(query, {"sentinel_password"})
     return _Place(
         hosts=[_host_port(host) for host in hosts.split(",")],
         service=service,
-        db=int(db or 0),
+        db=_database(db),
         username=unquote(username) or None if at else None,
         password=unquote(password) if colon else None,
-        sentinel_password=unquote(options["sentinel_password"]) if "sentinel_password" in options else None,
+        sentinel_password=options.get("sentinel_password"),
         tls=scheme.startswith("rediss"),
     )
 
@@ -281,22 +330,36 @@ def _host_port(text: str) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
     if not parts.hostname:
         raise ValueError("a host has no name")
-    return parts.hostname, parts.port or _SENTINEL_PORT
+    return parts.hostname, _port(parts) or _SENTINEL_PORT
 
 
 def without_secrets(url: str) -> str:
     """The URL without what it may hold of a password, to be shown."""
     scheme, separator, rest = url.partition("://")
-    rest = rest.partition("?")[0]
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+    plain, _, query = rest.partition("?")
+    if "@" in query:  # somebody's password may hold a "?", and where it begins nobody can tell
+        return f"{scheme}{separator}…"
+    return f"{scheme}{separator}{plain.rpartition('@')[2]}"
+
+
+def _passes(error: ResponseError) -> bool:
+    return isinstance(error, _PASSING) or _PASSING_TEXT.search(str(error)) is not None
 
 
 def _reason(error: BaseException) -> str:
     """Why it failed, in a few words."""
     if isinstance(error, RedisTimeoutError | TimeoutError):
         return "no answer in time"
-    text = " ".join(str(error).split()).rstrip(".")
+    text = str(error).partition(" : <")[0]  # after which Sentinel's client shows its inside
+    text = " ".join(text.split()).rstrip(".")
     return text or type(error).__name__
+
+
+def _outwardly(error: BaseException) -> str:
+    """The same for a caller, whom the address does not concern."""
+    if isinstance(error, RedisTimeoutError | TimeoutError):
+        return "no answer in time"
+    return "it is loading its data" if isinstance(error, BusyLoadingError) else "there is no connection"
 
 
 def _lower(error: BaseException) -> str:

@@ -15,13 +15,18 @@ class ScriptedRedis:
     def __init__(self) -> None:
         self.asked: list[Command] = []
         self.connections = 0
+        self.deaf = 0
+        """So many of the oldest connections are open and hear nothing, as a firewall may leave them."""
         self._writer: asyncio.StreamWriter | None = None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        number = self.connections
         self._writer = writer
         commands = hiredis.Reader(encoding="utf-8")
         while data := await reader.read(65536):
+            if number <= self.deaf:
+                continue
             commands.feed(data)
             while (command := commands.gets()) is not False:
                 match command:

@@ -375,7 +375,7 @@ async def test_the_end_does_not_wait_for_an_outage(server: RedisServer, state: s
         await asyncio.sleep(0)
         assert "waiting=1" in repr(listener.broadcaster)
         await listener.broadcaster.close()
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailable, match="shutting down"):
             await waiting
         assert asyncio.all_tasks() == before
     server.close()

@@ -136,6 +136,21 @@ async def test_a_connection_that_goes_wrong_is_made_anew(
     assert line.levelno == logging.WARNING
 
 
+async def test_a_connection_that_lay_idle_is_not_relied_on() -> None:
+    async with scripted_redis() as (redis, url):
+        client = RedisClient(url, timeout_s=PATIENT_S)
+        await client.one(("PING",))
+        redis.deaf = redis.connections
+        broadcaster = RedisBroadcaster(client, "here", prefix="p", timeout_s=PATIENT_S)
+        await broadcaster.open()
+        waiting = asyncio.create_task(broadcaster.subscribe("a"))
+        await eventually(lambda: redis.asked == [("SUBSCRIBE", A)], PATIENT_S / 2)
+        redis.confirm(A)
+        await waiting
+        await broadcaster.close()
+        await client.close()
+
+
 async def test_a_receiver_that_fails_does_not_end_the_news(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     class FailingEar(Ear):
         def on_news(self, *_: object) -> None:

@@ -230,7 +230,8 @@ class Model:
             return None
         if row.run.status in ENDED:
             return Entry(row.log[-1].after, row.top.seq, tag, (end,)) if row.top.tag == tag else None
-        if row.lease_until > self.now or row.run.token != seen:
+        held = row.lease_until > self.now
+        if not (held and row.lease_tag == tag) and (held or row.run.token != seen):
             return None
         entry = Entry(row.top, row.top.seq + 1, tag, (end,))
         self._write(row, entry)

@@ -177,7 +177,7 @@ class StoreMachine(RuleBasedStateMachine):
     def cancel(self, run: str, tag: int) -> None:
         self.same(self.store.cancel(run, tag), lambda: self.model.cancel(run, tag))
 
-    @rule(run=runs, off=TOKENS, tag=st.integers(8, 9))
+    @rule(run=runs, off=TOKENS, tag=TAGS | st.integers(8, 9))
     def give_up(self, run: str, off: int, tag: int) -> None:
         seen, end = self.token(run) + off, end_failed("internal_error", "damaged")
         self.same(self.store.give_up(run, seen=seen, tag=tag, end=end), lambda: self.model.give_up(run, seen, tag, end))

@@ -48,6 +48,7 @@ def test_an_append_only_redis_comes_back_with_everything(tmp_path: Path) -> None
         assert redis.ask("CONFIG", "GET", "appendfsync") == ["appendfsync", "always"]
         redis.ask("SET", "key", "value")
         redis.restart()
+        neighbour.restart()
         assert redis.ask("GET", "key") == "value"
         assert neighbour.ask("DBSIZE") == 0
 
@@ -71,6 +72,7 @@ def test_a_frozen_redis_is_ended_too(tmp_path: Path, leave: str) -> None:
         if leave == "by an error":
             raise ZeroDivisionError
     assert gone(redis.pid)
+    assert ("bye bye" in redis.log) == (leave == "by its end")
 
 
 def test_a_redis_wants_its_password(tmp_path: Path) -> None:

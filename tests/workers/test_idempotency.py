@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,6 +14,7 @@ import pytest
 from tests.streaming.texts import seeded
 from tests.support.server import ServerProcess
 from tests.support.upstream import Script
+from tests.support.waiting import eventually
 from tests.workers.cluster import QUICK, Cluster
 
 pytestmark = pytest.mark.anyio
@@ -67,10 +69,14 @@ async def test_a_retry_after_its_worker_died_is_the_same_run(tmp_path: Path, red
             for victim in victims:  # one after another: a kill shall meet the POST, not wait beside it for the CPU
                 body, key = cluster.question(SHORT, stream=stream), str(uuid4())
                 first = asyncio.ensure_future(cluster.post(body, at=victim, key=key))
-                await asyncio.sleep(chance.random() * POST_S)
-                victim.kill()
+                asyncio.get_running_loop().call_later(chance.random() * POST_S, victim.kill)
+                await eventually(partial(has_died, victim), what="it is killed")
                 retries.append(asyncio.ensure_future(retried(cluster, first, others, body, key)))
             await asyncio.gather(*retries)
+
+
+def has_died(worker: ServerProcess) -> bool:
+    return not worker.running
 
 
 async def retried(

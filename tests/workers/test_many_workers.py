@@ -3,12 +3,14 @@
 import asyncio
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.streaming.texts import pieces, seeded
 from tests.support.event_source import EventSource, Over
+from tests.support.sse import Follower
 from tests.support.upstream import Script
 from tests.support.waiting import eventually
 from tests.workers.cluster import QUICK, WITHIN_S, Cluster
@@ -18,6 +20,10 @@ pytestmark = pytest.mark.anyio
 SLOW_MACHINE_S = 3.0  # above what an invariant promises, for a machine that has other things to do
 # Twice what others use, so that no living worker of a loaded machine loses a lease where a test looks at that.
 PATIENT = QUICK | {"lease_s": 2.0}
+
+
+def has_reached(seq: int, follower: Follower) -> bool:
+    return follower.seq >= seq
 
 
 def ending(reader: EventSource) -> tuple[str, str | None]:
@@ -46,7 +52,7 @@ async def test_a_reader_resumes_anywhere_from_where_it_was(cluster: Cluster) -> 
     run_id = await cluster.start(script)
     reader = cluster.reader(run_id)
     for seq in (1, 10, 20, 40):
-        await reader.read(until=lambda follower, seq=seq: follower.seq >= seq)
+        await reader.read(until=partial(has_reached, seq))
     await reader.follow()
     assert reader.text == script.text
     assert reader.follower.snapshots <= 1, "the one that it began with"
@@ -94,7 +100,7 @@ async def test_a_worker_killed_in_mid_run_costs_its_own_runs_their_end_and_other
         async with Cluster(tmp_path, redis_url, **PATIENT) as cluster:
             victim, *others = cluster.workers
             long = Script(pieces=pieces(3_000, seed), interval_s=0.01)
-            brief = Script(pieces=pieces(400, seed), interval_s=0.01)
+            brief = Script(pieces=pieces(300, seed), interval_s=0.01)
             lost = [await cluster.start(long, at=victim) for _ in range(3)]
             kept = [await cluster.start(brief, at=worker) for worker in others]
             # On each worker, the one that dies too: those must find another.
@@ -123,7 +129,7 @@ async def test_a_worker_that_drains_sends_its_readers_to_the_others(tmp_path: Pa
         async with Cluster(tmp_path, redis_url, drain_s=20, **PATIENT) as cluster:
             leaver = cluster.workers[0]
             # The leaver's own finish while it drains; the others' go on after it has left.
-            scripts = [Script(pieces=pieces(count, seed), interval_s=0.01) for count in (150, 600, 600)]
+            scripts = [Script(pieces=pieces(count, seed), interval_s=0.01) for count in (100, 350, 350)]
             runs = {
                 await cluster.start(script, at=worker): script
                 for script, worker in zip(2 * scripts, 2 * cluster.workers, strict=True)

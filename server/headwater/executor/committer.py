@@ -165,7 +165,8 @@ class Committer:
     def _note_failure(self, error: StoreUnavailable, tries: int) -> None:
         self._metrics.store_failures.inc()
         if tries == 1:
-            log.warning("the store does not answer; output is kept and sent again: %s", error.detail)
+            why = error.__cause__ or error.detail
+            log.warning("the store does not answer; output is kept and sent again: %s", why)
 
 
 def _frozen(productions: Sequence[Production]) -> dict[Production, Append]:

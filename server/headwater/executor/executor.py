@@ -204,17 +204,11 @@ class Executor:
         if production.log.ended:
             self._healing.add(production)
         else:
+            if production.damaged:
+                log.error("run %s: its log is damaged", run_id)
+                await self._give_up(run_id, production.token, production.tag)
             self._hub.set_producing(run_id, False)
-        if production.damaged:
-            await self._end_damaged(production)
         self._start_waiting()
-
-    async def _end_damaged(self, production: Production) -> None:
-        run_id = production.run.id
-        log.error("run %s: its log is damaged", run_id)
-        with suppress(HeadwaterError):  # else its lease dies, and a sweep finds it
-            await self._store.release_lease(run_id, production.token)
-            await self._give_up(run_id, production.token, new_tag())
 
     def _on_stored(self, production: Production, entry: Entry) -> None:
         self._hub.publish(production.run.id, entry)

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from headwater.core.events import Entry, Status, merge
 from headwater.core.position import START, Position
 from headwater.core.window import Miss
+from headwater.errors import StoreUnavailable
 from headwater.formats.base import After, Format, Frame
 from headwater.hub.live import LiveLog
 from headwater.store.base import Store
@@ -86,7 +88,7 @@ class Cursor:
     def _write_through(self, line: Line) -> bool:
         """Write what the window has, without the task; False where the task must see to it."""
         log = self.log
-        while self.gone_because is None and self._epoch == log.epoch and not self._has_status_news:
+        while self.gone_because is None and self._epoch == log.epoch and not (log.gone or self._has_status_news):
             if self.position is None:
                 return False
             got = log.window.read(self.position, self.form, self._encode)
@@ -140,6 +142,17 @@ class Cursor:
     def close(self) -> None:
         """The connection is over."""
         self._on_close(self)
+
+    async def check(self) -> None:
+        """Whether what comes first can be read at all: else it is refused, before a response begins.
+
+        Raises DamagedLog, UnknownRun.
+        """
+        with suppress(StoreUnavailable):  # that passes, and a reader that has begun can wait for it
+            if self.position is None:
+                await self.log.snapshot(self.form, replaces=False)
+            elif self.position.seq < self.log.window.start.seq:
+                await self._store.read(self.log.head.id, self.position, 1)
 
     async def next(self) -> Frame | None:
         """The next bytes to write, or None once the reader was let go.

@@ -69,7 +69,7 @@ class Hub:
 
         A `fresh` run was created just now, and nobody has been told to produce it.
 
-        Raises TooMany, StoreUnavailable, UnknownRun.
+        Raises TooMany, StoreUnavailable, UnknownRun, DamagedLog.
         """
         self.check_room()
         self._subscribers += 1
@@ -91,6 +91,12 @@ class Hub:
         )
         log.add_follower(cursor)
         self._metrics.subscribers.set(self._subscribers)
+        if not fresh:
+            try:
+                await cursor.check()
+            except BaseException:
+                cursor.close()
+                raise
         return cursor
 
     def check_room(self) -> None:

@@ -240,7 +240,8 @@ class Store(ABC):
     async def give_up(self, run_id: str, *, seen: int, tag: int, end: End) -> Entry | None:
         """End a run that cannot be produced, as what is stored of it is damaged; the end's entry bears `tag`.
 
-        None, and nothing is changed, where its newest token is not `seen`, somebody holds it, it has ended or is gone.
+        That may do whoever holds its lease, under the lease's tag, and where nobody does whoever has `seen` its newest
+        token. None, and nothing is changed, for anybody else, and where it has ended or is gone.
         The run ends even where its log can take no entry. Idempotent by `tag`.
         """
 

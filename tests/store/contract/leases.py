@@ -136,6 +136,11 @@ class Leases:
         assert read is not None and read.entries == (entry,)
         assert await store.stale(10) == []
 
+    async def test_its_holder_gives_it_up_under_its_own_tag(self, store: Store) -> None:
+        one = await start(store)
+        end = end_failed("internal_error", "damaged")
+        assert await store.give_up(one.run_id, seen=0, tag=one.tag, end=end) == Entry(one.at, 1, one.tag, (end,))
+
     async def test_what_somebody_holds_or_took_is_not_given_up(self, store: Store, make_store: StoreMaker) -> None:
         one = await start(store, lease_s=make_store.lease_s)
         end = end_failed("internal_error", "damaged")

@@ -4,7 +4,7 @@
 -- Returns {position before the end, owner, conversation, expiry}, or nil
 local run, log = KEYS[1], KEYS[2]
 local now = clock(ARGV[1])
-local has = redis.call('HMGET', run, 'top', 'status', 'until', 'expires', 'token', 'owner', 'conversation')
+local has = redis.call('HMGET', run, 'top', 'status', 'until', 'expires', 'token', 'owner', 'conversation', 'lease')
 local top = has[1]
 if not top or expired(has[4], now) then
   return nil
@@ -16,7 +16,8 @@ if ended(has[2]) then
   local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 2)
   return {newest[2] and newest[2][1] or '0-0', has[6], has[7], has[4]}
 end
-if tonumber(has[3]) > now or has[5] ~= ARGV[2] then
+local held = tonumber(has[3]) > now
+if not (held and has[8] == ARGV[3]) and (held or has[5] ~= ARGV[2]) then
   return nil
 end
 local position = whole(seq_of(top) + 1) .. '-' .. ARGV[3]

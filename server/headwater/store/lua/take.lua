@@ -1,5 +1,5 @@
 -- Take the lease of a run whose newest token is still the one that was seen and which nobody holds.
--- KEYS: run, request
+-- KEYS: run, log, request
 -- ARGV: time, seen, tag, holder, ms, channel, news of its new status
 -- Returns {its fields, the body}, or nil
 local now = clock(ARGV[1])
@@ -16,4 +16,4 @@ local till = math.max(tonumber(has[3]), now + tonumber(ARGV[5]))
 redis.call('HSET', KEYS[1], 'token', token, 'lease', ARGV[3], 'until', whole(till),
   'holder', ARGV[4], 'status', 'in_progress', 'started', has[6] or whole(now))
 redis.call('PUBLISH', ARGV[6], ARGV[7])
-return {redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[2])}
+return {redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[3])}

@@ -1,23 +1,18 @@
 """What the scripts return, as the contract's values. What does not fit is damage, and names its run."""
 
 from collections.abc import Sequence
-from typing import Any, Final, NoReturn, cast, get_args
+from typing import Final, cast, get_args
 
 import msgspec
 
 from headwater.core.events import Entry, Status, decode_events
 from headwater.core.position import START, Position, parse_position
 from headwater.core.run import Run, RunRequest
-from headwater.errors import DamagedLog
 from headwater.store.base import Top
+from headwater.store.redis.place import damaged
 
 _STATUSES: Final = frozenset(get_args(Status))
 _request_decoder = msgspec.json.Decoder(RunRequest)
-
-
-def damaged(run_id: str, why: object) -> NoReturn:
-    """Raises DamagedLog."""
-    raise DamagedLog(f"What is stored of run {run_id} is damaged: {why}.")
 
 
 def to_run(run_id: str, fields: Sequence[bytes], body: bytes | None) -> Run:
@@ -89,8 +84,3 @@ def _time(text: str | None) -> float | None:
 
 def _seconds(milliseconds: str) -> float:
     return int(milliseconds) / 1000
-
-
-def seconds(reply: Any) -> float:
-    """A time that a script returned, in Unix seconds."""
-    return _seconds(reply.decode() if isinstance(reply, bytes) else str(reply))

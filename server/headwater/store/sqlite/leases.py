@@ -82,14 +82,15 @@ def cancel(db: sqlite3.Connection, now: float, run_id: str, tag: int, run_ttl_s:
 def give_up(
     db: sqlite3.Connection, now: float, run_id: str, seen: int, tag: int, end: End, run_ttl_s: float
 ) -> Entry | None:
-    """Write the end of a run whose newest token is `seen` and which nobody holds."""
+    """Write the end of a run that is held under `tag`, or whose newest token is `seen` and which nobody holds."""
     with transaction(db):
         log = logs.find(db, now, run_id)
         if log is None:
             return None
         if log.status in ENDED:
             return _end_entry(logs.below(db, log), tag, end) if log.tag == tag else None
-        if log.held or log.token != seen:
+        (lease_tag,) = db.execute("SELECT lease_tag FROM runs WHERE n = ?", (log.run,)).fetchone()
+        if not (log.held and lease_tag == tag) and (log.held or log.token != seen):
             return None
         return _write_end(db, now, log, tag, end, run_ttl_s)
 
