@@ -317,7 +317,7 @@ async def test_what_passes_is_an_outage(
     server.ask("CONFIG", "SET", "maxmemory", 0)
     async with RedisServer(tmp_path) as other:
         server.ask("REPLICAOF", "127.0.0.1", other.port)
-        with pytest.raises(StoreUnavailable, match=r"read only replica[^.]*\.?$"):
+        with pytest.raises(StoreUnavailable, match="read only replica"):
             await client.one(write)
     server.ask("REPLICAOF", "NO", "ONE")
     assert await client.one(write) == 1

@@ -1,4 +1,4 @@
-"""Waiting for something to become true: the only place in the tests that polls."""
+"""Waiting for something to become true, or for a fault to be over: the only place in the tests that sleeps."""
 
 import asyncio
 import time
@@ -36,6 +36,11 @@ async def eventually(condition: Callable[[], Any], deadline_s: float = _DEADLINE
         if time.monotonic() > until:
             raise AssertionError(_too_late(condition, deadline_s, what))
         await asyncio.sleep(_INTERVAL_S)
+
+
+async def lasting(seconds: float) -> None:
+    """Let a fault last for so long: what is waited for is the fault's own end, not its effect."""
+    await asyncio.sleep(seconds)
 
 
 def _too_late(condition: Callable[[], object], deadline_s: float, what: str) -> str:

@@ -13,7 +13,7 @@ from tests.support.event_source import EventSource
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.redis_server import RedisServer
 from tests.support.upstream import Script
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, lasting
 from tests.workers.stages import workers
 
 pytestmark = pytest.mark.anyio
@@ -80,7 +80,7 @@ async def test_a_redis_that_is_frozen_for_ten_seconds(tmp_path: Path) -> None:
             play = Play(stages, 150, seed)
             await play.begin()
             redis.freeze()
-            await asyncio.sleep(10)  # the fault itself, longer than leases last
+            await lasting(10)  # longer than leases do
             assert all(reader.follower.end is None for _, _, reader in play.readers)
             redis.thaw()
             await play.everyone_ends_well()
@@ -107,7 +107,7 @@ async def test_a_network_that_cuts_delays_and_half_closes(tmp_path: Path) -> Non
                         proxy.delay_s = 0.05
                     case 3:
                         proxy.delay_s, proxy.black_hole = 0.0, True
-                        await asyncio.sleep(1.5)  # the fault itself, longer than a request may take
+                        await lasting(1.5)  # longer than a request may
                         proxy.black_hole = False
                 await play.everyone_is_at(max(reader.follower.seq for _, _, reader in play.readers) + 10)
             here.delay_s = there.delay_s = 0.0
