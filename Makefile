@@ -23,7 +23,7 @@ cluster: .venv/.test ## start Redis, three workers and a round-robin on 127.0.0.
 	@$(BIN)/python -m tests.cluster $(ARGS)
 
 test: .venv/.test ## run the tests, measured
-	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report term $(ARGS)
+	$(BIN)/pytest -n 3 --dist worksteal --cov --cov-report term $(ARGS)
 
 check: .venv/.browser ## lint, formatting, types, the direction of imports
 	$(BIN)/ruff check
