@@ -1,7 +1,8 @@
 """`python -m tests.bench.cancel`: how soon a cancel closes the upstream and reaches a follower.
 
 One run after another streams, is cancelled in mid-answer, and both times are taken from the sending of the cancel.
-Exit status 1 if the target is missed.
+With `--elsewhere` it is cancelled and followed on another worker than its producer, over a Redis. Exit status 1 if the
+target is missed.
 """
 
 import argparse
@@ -14,9 +15,11 @@ from pathlib import Path
 
 from tests.bench.measure import percentile
 from tests.streaming.stage import Stage, staged
+from tests.support.redis_server import RedisServer
 from tests.support.sse import Message
 from tests.support.upstream import Script
 from tests.support.waiting import eventually
+from tests.workers.stages import workers
 
 WITHIN_MS = 250
 # Of a hundred tries, so many must be within it.
@@ -25,8 +28,8 @@ TARGET = 0.99
 LONG = Script(tokens=100_000, interval_s=0.005)
 
 
-async def cancel_one(stage: Stage) -> tuple[int, int]:
-    """Milliseconds until the upstream saw the close, and until a follower had the end."""
+async def cancel_one(stage: Stage, there: Stage) -> tuple[int, int]:
+    """Milliseconds until the upstream saw the close, and until a follower `there` had the end."""
     ended_at: list[float] = []
 
     def note(message: Message) -> None:
@@ -34,23 +37,27 @@ async def cancel_one(stage: Stage) -> tuple[int, int]:
             ended_at.append(time.monotonic())
 
     run_id = await stage.start(LONG)
-    reader = stage.reader(run_id, on_message=note)
+    reader = there.reader(run_id, on_message=note)
     following = asyncio.ensure_future(reader.follow())
     await eventually(lambda: reader.follower.deltas >= 5, what="it streams")
     exchange = await stage.exchange()
     asked_at = time.monotonic()
-    run = await stage.cancel(run_id)
+    run = await there.cancel(run_id)
     await following
     closed_at = await eventually(lambda: exchange.closed_at, what="the upstream is closed")
     assert run["status"] == "cancelled" and reader.text == run["output"], run
     return round((closed_at - asked_at) * 1000), round((ended_at[0] - asked_at) * 1000)
 
 
-async def measure(tries: int) -> list[tuple[int, int]]:
+async def measure(tries: int, elsewhere: bool) -> list[tuple[int, int]]:
     """Both times of each try."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        async with staged(Path(name), measured=False) as stage:
-            return [await cancel_one(stage) for _ in range(tries)]
+        where = Path(name)
+        if not elsewhere:
+            async with staged(where, measured=False) as stage:
+                return [await cancel_one(stage, stage) for _ in range(tries)]
+        async with RedisServer(where) as redis, workers(where, [redis.url] * 2) as (here, there):
+            return [await cancel_one(here, there) for _ in range(tries)]
 
 
 def line(label: str, times_ms: Sequence[int]) -> str:
@@ -64,7 +71,9 @@ def line(label: str, times_ms: Sequence[int]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.cancel", description=__doc__)
     parser.add_argument("--tries", type=int, default=100)
-    times = asyncio.run(measure(parser.parse_args().tries))
+    parser.add_argument("--elsewhere", action="store_true", help="on another worker than its producer")
+    options = parser.parse_args()
+    times = asyncio.run(measure(options.tries, options.elsewhere))
     sys.stdout.write(line("upstream closed", [closed for closed, _ in times]))
     sys.stdout.write(line("end at a follower", [ended for _, ended in times]))
     both = sum(max(pair) <= WITHIN_MS for pair in times)

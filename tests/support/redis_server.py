@@ -355,7 +355,7 @@ def sentinel(
     """A Sentinel, not yet started, that replaces `master` by a replica of it `down_after_ms` after it went away.
 
     A replica that runs before the Sentinel starts is known to it at once, else within 10 s. The failover
-    itself takes some two seconds; an old master that comes back is made a replica about 10 s later.
+    itself takes three or four seconds; an old master that comes back is made a replica about 10 s later.
     """
     return RedisSentinel(
         directory, master, name=name, quorum=quorum, down_after_ms=down_after_ms, failover_ms=failover_ms

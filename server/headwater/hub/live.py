@@ -75,6 +75,7 @@ class LiveLog:
         self._events_per_s = 0.0
         self._window_s = 0.0
         self._contents: Contents | None = None
+        self._contents_at = 0.0
         self._reading: asyncio.Task[Contents] | None = None
         self._snapshots: dict[tuple[type[Format], bool], Frame] = {}
 
@@ -110,6 +111,7 @@ class LiveLog:
                 raise UnknownRun(f"There is no run {self.head.id}.")
             self._opened = True
             self._stand_on(top)
+            self.set_produced_here(self.produced_here)  # it may have changed meanwhile
         finally:
             self._opening = None
 
@@ -354,7 +356,7 @@ class LiveLog:
         Those who join at the same time share one, as long as the window goes on from it.
         """
         contents = self._contents
-        if contents is None or contents.position.seq < self.window.start.seq:
+        if contents is None or contents.position.seq < self.window.start.seq or self._is_old(contents):
             contents = await self._read_contents()
         if not contents.parts and not replaces:
             return contents.position, None
@@ -364,6 +366,11 @@ class LiveLog:
             if contents is self._contents:
                 self._snapshots[form, replaces] = frame
         return contents.position, frame
+
+    def _is_old(self, contents: Contents) -> bool:
+        """Whether one who joins now would get much in single events that could be in the snapshot."""
+        behind = self.window.flushed.seq - contents.position.seq
+        return behind > SHARED_EVENTS and self._loop.time() - self._contents_at > SHARED_S
 
     async def _read_contents(self) -> Contents:
         if self._reading is None:
@@ -380,6 +387,7 @@ class LiveLog:
             self._forget_contents()
             if epoch == self.epoch:  # else what was read may be of the history that is no more
                 self._contents = contents
+                self._contents_at = self._loop.time()
             return contents
         finally:
             self._reading = None
@@ -394,6 +402,9 @@ def _wake_all(followers: Sequence["Cursor"]) -> None:
         follower.wake()
 
 
+# A snapshot is shared for so long, or while so few events follow it: a crowd that comes at once costs one read.
+SHARED_S = 0.25
+SHARED_EVENTS = 10
 # Between looks at a store that lost writes: its producer writes them again within about a second of reaching it.
 DOUBT_S = 0.25
 # Readers written to in one go: some 10 µs each, and everything else of the worker waits meanwhile.
