@@ -15,8 +15,9 @@ from headwater.core.window import Fit, Window
 from headwater.entropy import full_jitter
 from headwater.errors import HeadwaterError, StoreUnavailable, UnknownRun
 from headwater.formats.base import Format, Frame, Head
+from headwater.hub.snapshots import Snapshots
 from headwater.metrics import Metrics
-from headwater.store.base import Contents, Read, Store, Top
+from headwater.store.base import Read, Store, Top
 
 if TYPE_CHECKING:
     from headwater.hub.cursor import Cursor
@@ -74,10 +75,7 @@ class LiveLog:
         self._events = 0
         self._events_per_s = 0.0
         self._window_s = 0.0
-        self._contents: Contents | None = None
-        self._contents_at = 0.0
-        self._reading: asyncio.Task[Contents] | None = None
-        self._snapshots: dict[tuple[type[Format], bool], Frame] = {}
+        self._snapshots = Snapshots(head.id, store, metrics)
 
     def __repr__(self) -> str:
         return f"<LiveLog {self.head.id} {self.status} {self.window!r} users={self.users} epoch={self.epoch}>"
@@ -140,7 +138,8 @@ class LiveLog:
         """Let go of the news and of whatever is under way."""
         if self._timer is not None:
             self._timer.cancel()
-        for task in (self._opening, self._subscribing, self._refilling, self._reading):
+        self._snapshots.close()
+        for task in (self._opening, self._subscribing, self._refilling):
             if task is not None:
                 task.cancel()
         if self._subscribed:
@@ -266,7 +265,7 @@ class LiveLog:
     def _stand_on(self, top: Top, heard: int = 0) -> None:
         """Begin a new window at the log's top; who is behind reads the store."""
         self.window = Window(top.position, self._config.window_bytes)
-        self._forget_contents()
+        self._snapshots.forget()
         self._set_status(top.status)
         self._resume(heard)
         self._wake()
@@ -351,50 +350,8 @@ class LiveLog:
     # -- snapshots
 
     async def snapshot(self, form: type[Format], *, replaces: bool) -> tuple[Position, Frame | None]:
-        """All content so far as one frame (None if there is none), and the position it reaches.
-
-        Those who join at the same time share one, as long as the window goes on from it.
-        """
-        contents = self._contents
-        if contents is None or contents.position.seq < self.window.start.seq or self._is_old(contents):
-            contents = await self._read_contents()
-        if not contents.parts and not replaces:
-            return contents.position, None
-        frame = self._snapshots.get((form, replaces))
-        if frame is None or contents is not self._contents:
-            frame = self.format(form).snapshot(contents.position, contents.parts, replaces=replaces)
-            if contents is self._contents:
-                self._snapshots[form, replaces] = frame
-        return contents.position, frame
-
-    def _is_old(self, contents: Contents) -> bool:
-        """Whether one who joins now would get much in single events that could be in the snapshot."""
-        behind = self.window.flushed.seq - contents.position.seq
-        return behind > SHARED_EVENTS and self._loop.time() - self._contents_at > SHARED_S
-
-    async def _read_contents(self) -> Contents:
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._fetch_contents())
-        return await asyncio.shield(self._reading)
-
-    async def _fetch_contents(self) -> Contents:
-        try:
-            self._metrics.snapshots.inc()
-            epoch = self.epoch
-            contents = await self._store.contents(self.head.id)
-            if contents is None:
-                raise UnknownRun(f"There is no run {self.head.id}.")
-            self._forget_contents()
-            if epoch == self.epoch:  # else what was read may be of the history that is no more
-                self._contents = contents
-                self._contents_at = self._loop.time()
-            return contents
-        finally:
-            self._reading = None
-
-    def _forget_contents(self) -> None:
-        self._contents = None
-        self._snapshots.clear()
+        """All content so far as one frame (None if there is none), and the position it reaches."""
+        return await self._snapshots.take(self.format(form), self.window, replaces=replaces)
 
 
 def _wake_all(followers: Sequence["Cursor"]) -> None:
@@ -402,9 +359,6 @@ def _wake_all(followers: Sequence["Cursor"]) -> None:
         follower.wake()
 
 
-# A snapshot is shared for so long, or while so few events follow it: a crowd that comes at once costs one read.
-SHARED_S = 0.25
-SHARED_EVENTS = 10
 # Between looks at a store that lost writes: its producer writes them again within about a second of reaching it.
 DOUBT_S = 0.25
 # Readers written to in one go: some 10 µs each, and everything else of the worker waits meanwhile.
