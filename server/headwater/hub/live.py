@@ -18,6 +18,7 @@ from headwater.formats.base import Format, Frame, Head
 from headwater.hub.snapshots import Snapshots
 from headwater.metrics import Metrics
 from headwater.store.base import Read, Store, Top
+from headwater.tasks import say_why_it_failed
 
 if TYPE_CHECKING:
     from headwater.hub.cursor import Cursor
@@ -122,6 +123,7 @@ class LiveLog:
         self.produced_here = here
         if not here and self._opened and not self._subscribed and self.status not in ENDED:
             self._subscribing = asyncio.create_task(self._subscribe_late())
+            self._subscribing.add_done_callback(say_why_it_failed)
 
     async def _subscribe_late(self) -> None:
         tries = 0

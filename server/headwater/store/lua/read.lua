@@ -22,6 +22,9 @@ while seq < last and bytes < limit do
     break
   end
   for _, entry in ipairs(entries) do
+    if seq_of(entry[1]) > last then
+      return found -- what lies above the top is not of this log
+    end
     local payload = entry[2][2]
     bytes = bytes + #payload
     if bytes > limit and found[4] then

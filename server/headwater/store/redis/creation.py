@@ -12,7 +12,7 @@ from headwater.errors import IdempotencyConflict
 from headwater.redis_client import Command
 from headwater.store.base import Claim, Created, IdempotencyKey
 from headwater.store.redis import reads, scripts
-from headwater.store.redis.place import Place, checked, in_ms, value_of
+from headwater.store.redis.place import Place, in_ms, value_of
 from headwater.store.redis.replies import to_run
 
 _encode = msgspec.json.Encoder().encode
@@ -56,7 +56,7 @@ async def create(place: Place, run: Run, key: IdempotencyKey | None, claim: Clai
 async def _reserve(place: Place, name: str, run_id: str, key: IdempotencyKey, replaced: str) -> _Reservation:
     """The reservation that counts."""
     args = (run_id, key.body_hash, in_ms(key.ttl_s), replaced)
-    (reply,) = checked([await place.ask(place.run_script(scripts.RESERVE, [name], *args))])
+    reply = await place.client.one(place.run_script(scripts.RESERVE, [name], *args))
     held, body_hash, state, until = (part.decode() for part in reply)
     return _Reservation(name, held, body_hash, state == "done", until)
 

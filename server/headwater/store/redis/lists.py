@@ -7,7 +7,7 @@ from redis.exceptions import ResponseError
 
 from headwater.core.events import Status
 from headwater.errors import UnknownRun
-from headwater.store.redis.place import Place, checked
+from headwater.store.redis.place import Place
 
 # Runs whose state is asked for at once: a page, or, with a filter that few pass, what a millisecond of Redis answers.
 _LOOKED_AT = 200
@@ -22,7 +22,7 @@ async def find(
     found: list[str] = []
     while True:
         page = ("ZREVRANGEBYSCORE", name, f"({below}", "-inf", "WITHSCORES", "LIMIT", 0, _LOOKED_AT)
-        (rows,) = checked([await place.ask(page)])
+        rows = await place.client.one(page)
         ids = [member.decode() for member in rows[::2]]
         stands = await place.client.pipeline([place.stand(run_id) for run_id in ids]) if ids else []
         found += [

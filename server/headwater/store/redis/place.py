@@ -13,6 +13,7 @@ from headwater.errors import DamagedLog, StoreUnavailable
 from headwater.redis_client import Command, RedisClient, Script
 from headwater.store.redis import scripts
 from headwater.store.redis.keys import Keys
+from headwater.tasks import say_why_it_failed
 
 log = logging.getLogger("headwater.store")
 
@@ -60,7 +61,7 @@ class Place:
 
     async def due(self, name: str, limit: int) -> tuple[int, list[tuple[bytes, float]]]:
         """The time in ms, and what is due in a set that is ordered by time, each with since when."""
-        now, *found = checked([await self.ask(self.run_script(scripts.DUE, [name], limit))])[0]
+        now, *found = await self.client.one(self.run_script(scripts.DUE, [name], limit))
         return int(now), [(member, float(since)) for member, since in zip(found[::2], found[1::2], strict=True)]
 
     # -- beside
@@ -70,6 +71,7 @@ class Place:
         task = asyncio.create_task(work)
         self._aside.add(task)
         task.add_done_callback(self._aside.discard)
+        task.add_done_callback(say_why_it_failed)
 
     async def settle(self) -> None:
         """Return once nothing is done aside any more."""
