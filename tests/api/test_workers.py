@@ -30,8 +30,8 @@ class Workers(Family):
 
     @property
     def ready(self) -> bool:
-        """Whether it has said that it listens, and does."""
-        return bool(self.pids()) and "is listening on" in self.stderr and super().ready
+        """Whether it has workers and answers."""
+        return bool(self.pids()) and super().ready
 
     def ask(self) -> httpx2.Client:
         """A client whose every request is a connection of its own, for whichever worker accepts it."""

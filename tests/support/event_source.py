@@ -63,6 +63,10 @@ class EventSource:
         self.parser.last_id = after
         self.connections = 0
 
+    def __repr__(self) -> str:
+        told = self.follower.end or self.follower.run
+        return f"<EventSource {self.url.geturl()} at {self.last_id or 0}, {self.connections} connections, told {told}>"
+
     @property
     def text(self) -> str:
         """The output so far."""

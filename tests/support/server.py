@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -22,19 +23,31 @@ FINISH_S = 0.5  # a server without runs stops within this, and leaves its covera
 STOP_S = 30.0  # above the grace time that a drain gives to running answers
 
 
+# Long enough for a server to take its port, and to come back to it: tests that run at once must not choose the same.
+_claims: deque[socket.socket] = deque(maxlen=100)
+
+
 def free_port() -> int:
-    """A TCP port on loopback that nothing listens on.
+    """A TCP port on loopback that nothing listens on, and that no test of any process is about to take.
 
     From below the range out of which the kernel serves outgoing connections, so that no client
     of another test sits on it when the server starts again.
     """
     while True:
         port = random.randrange(20_000, 32_000)
+        claim = socket.socket(type=socket.SOCK_DGRAM)  # UDP's ports are nobody's business but ours
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
+            try:
+                claim.bind(("127.0.0.1", port))
                 probe.bind(("127.0.0.1", port))
-                return port
+            except OSError:
+                claim.close()
+                continue
+        if len(_claims) == _claims.maxlen:
+            _claims[0].close()
+        _claims.append(claim)
+        return port
 
 
 class ServerProcess:
@@ -69,6 +82,7 @@ class ServerProcess:
         self.environment |= env or {}
         self.may_crash = may_crash
         self._child: subprocess.Popen[bytes] | None = None
+        self._said = 0
 
     def __repr__(self) -> str:
         return f"<ServerProcess {self.url} {f'pid {self.pid}' if self.running else 'not running'}>"
@@ -85,6 +99,7 @@ class ServerProcess:
         """Start it without waiting for anything."""
         assert not self.running, "it is running"
         with self._log("stdout").open("ab") as stdout, self._log("stderr").open("ab") as stderr:
+            self._said = stderr.tell()
             self._child = subprocess.Popen(
                 self.command,
                 cwd=self.directory,  # where no .env and no headwater.toml lies, unless the test puts one there
@@ -154,7 +169,9 @@ class ServerProcess:
 
     @property
     def ready(self) -> bool:
-        """Whether `/readyz` answers 200."""
+        """Whether it has said that it listens since its newest start, and `/readyz` answers 200."""
+        if b"is listening on" not in self._log("stderr").read_bytes()[self._said :]:
+            return False  # what answers there is another's
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_S)
         try:
             connection.request("GET", "/readyz")
@@ -194,6 +211,8 @@ class ServerProcess:
         if kind is None and self.running:
             self.stop()
         self.close()
+        if kind is not None:
+            sys.stderr.write(f"{self} said:\n{self.stderr}")  # shown beside the failure
         if kind is None and not self.may_crash:
             assert "Traceback (most recent call last)" not in self.stderr, self.stderr
 

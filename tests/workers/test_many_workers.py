@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.streaming.texts import pieces, seeded
+from tests.support.audience import Audience
 from tests.support.event_source import EventSource, Over
 from tests.support.sse import Follower
 from tests.support.upstream import Script
-from tests.support.waiting import eventually
 from tests.workers.cluster import QUICK, WITHIN_S, Cluster
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,8 @@ async def test_a_run_is_followed_live_on_every_worker(cluster: Cluster) -> None:
         for reader in readers:
             await reader.read(until=lambda follower: follower.deltas > 0)
         assert (await cluster.run(run_id, at=producer))["status"] == "in_progress"
-        await asyncio.gather(*(reader.follow() for reader in readers))
+        async with Audience(readers) as audience:
+            await audience.end()
         for reader, worker in zip(readers, cluster.workers, strict=True):
             run = await cluster.run(run_id, at=worker)
             assert (run["status"], run["output"]) == ("completed", script.text)
@@ -106,11 +107,11 @@ async def test_a_worker_killed_in_mid_run_costs_its_own_runs_their_end_and_other
             # On each worker, the one that dies too: those must find another.
             readers = {run_id: [cluster.reader(run_id, first=one) for one in cluster.workers] for run_id in lost + kept}
             everyone = [reader for followers in readers.values() for reader in followers]
-            following = asyncio.gather(*(reader.follow() for reader in everyone))
-            await eventually(lambda: all(reader.follower.seq > 3 for reader in everyone), what="all runs stream")
-            died = time.time()
-            victim.kill()
-            await following
+            async with Audience(everyone) as audience:
+                await audience.all_at(4)
+                died = time.time()
+                victim.kill()
+                await audience.end()
             for run_id in lost:
                 run = await cluster.ended(run_id)
                 assert (run["status"], run["reason"]) == ("incomplete", "producer_lost")
@@ -135,12 +136,12 @@ async def test_a_worker_that_drains_sends_its_readers_to_the_others(tmp_path: Pa
                 for script, worker in zip(2 * scripts, 2 * cluster.workers, strict=True)
             }
             readers = [(run_id, cluster.reader(run_id, first=one)) for run_id in runs for one in cluster.workers]
-            following = asyncio.gather(*(reader.follow() for _, reader in readers))
-            await eventually(lambda: all(reader.follower.seq > 3 for _, reader in readers), what="all runs stream")
-            leaver.signal(signal.SIGTERM)
-            code = asyncio.ensure_future(asyncio.to_thread(leaver.wait))
-            await following
-            assert await code == 0
+            async with Audience([reader for _, reader in readers]) as audience:
+                await audience.all_at(4)
+                leaver.signal(signal.SIGTERM)
+                code = asyncio.ensure_future(asyncio.to_thread(leaver.wait))
+                await audience.end()
+                assert await code == 0
             for run_id, reader in readers:
                 assert (reader.text, ending(reader)) == (runs[run_id].text, ("completed", None))
                 assert reader.follower.snapshots <= 1, "no position was lost on the way"
