@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from starlette.datastructures import CommaSeparatedStrings, Secret
 
 from headwater.errors import ConfigError
 
@@ -27,6 +28,32 @@ class Config(Struct, frozen=True, kw_only=True):
     faults: bool = False  # whoever may ask for faults can stall and cut answers
     any_model: bool = False  # a mistyped name is better refused here
     log_level: str = "info"
+
+    # -- who may come (docs/access.md)
+    keys: Secret = Secret("")  # the app's own API keys, for a set-up without `headwater keys`
+    jwt_alg: str = ""  # HS256, RS256 or EdDSA: never what a token says of itself
+    jwt_secret: Secret = Secret("")  # for HS256
+    jwt_jwks: str = ""  # a file of public keys
+    jwt_issuer: str = ""  # "": any
+    jwt_audience: str = ""  # "": any
+    jwt_skew_s: float = 10.0  # a minter's clock may be ahead of ours by this; expiry is exact
+    insecure_no_auth: bool = False  # listen beyond loopback though nobody is asked who they are
+    origins: CommaSeparatedStrings = CommaSeparatedStrings("")  # of other sites' pages that may use this server
+    trusted_hosts: CommaSeparatedStrings = CommaSeparatedStrings("")  # "": loopback's names on loopback, else any
+    trusted_proxies: CommaSeparatedStrings = CommaSeparatedStrings("")  # whose X-Forwarded-… is believed
+    key_check_s: float = 2.0  # how long a revoked key may still be used, and its streams go on
+    socket_auth_s: float = 10.0  # for a WebSocket's first frame to say who it is
+    ticket_run_s: float = 900.0  # EventSource comes back with the same URL, so as long as the longest answers take
+    ticket_room_s: float = 60.0  # used once, at once
+
+    # -- what one principal or address may use, over all workers; 0: no limit. None holds on an open loopback.
+    requests_per_minute: int = 1_200  # of a principal; a busy page makes one a second, a service twenty
+    address_requests_per_minute: int = 6_000  # a company's people and services share one
+    parallel_runs: int = 200  # of a principal; a fifth of what one worker takes
+    connections: int = 500  # of a principal, that follow runs; a service that relays to hundreds of its users
+    address_connections: int = 2_000  # a company's people behind one address; a fifth of what one worker takes
+    input_bytes: int = 1024 * 1024  # of a run's body; some 250,000 tokens, above most models' context
+    output_tokens_per_day: int = 0  # of a principal; what a token costs only the operator knows
 
     # -- durability
     sqlite_synchronous: str = "NORMAL"  # survives kill -9; FULL also survives power loss, for an fsync a commit
@@ -95,12 +122,20 @@ def config_from(environ: Mapping[str, str], **overrides: Any) -> Config:
 
 def _parse(variable: str, text: str, kind: Any) -> Any:
     try:
+        if kind in (Secret, CommaSeparatedStrings):
+            return kind(text)
         return msgspec.convert(text, kind, strict=False)
-    except msgspec.ValidationError:
+    except ValueError:  # as msgspec's are, too
         raise ConfigError(f"{variable} must be {_KINDS[kind]}, not {text!r}") from None
 
 
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    CommaSeparatedStrings: "names with commas between",
+}
 
 
 def _check(values: Mapping[str, Any]) -> None:
@@ -130,13 +165,26 @@ def _check_number(name: str, value: float) -> None:
         raise ConfigError(f"{variable} must be at most {most}, not {value}")
 
 
-_AT_MOST = {"port": 65_535, "send_buffer_bytes": 2**31 - 1}  # what the kernel has room for
+_AT_MOST = {
+    "port": 65_535,
+    "send_buffer_bytes": 2**31 - 1,  # what the kernel has room for
+    "jwt_skew_s": 300,  # clocks that are further apart are broken
+    "key_check_s": 5,  # what is promised of a revocation
+}
 
 _MAY_BE_ZERO = frozenset(
     {
         "port",
         "send_buffer_bytes",
         "wait_for_store_s",
+        "jwt_skew_s",
+        "requests_per_minute",
+        "address_requests_per_minute",
+        "parallel_runs",
+        "connections",
+        "address_connections",
+        "input_bytes",
+        "output_tokens_per_day",
         "commit_ms",
         "commit_busy_ms",
         "flush_ms",

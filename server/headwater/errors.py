@@ -61,6 +61,16 @@ class MalformedPosition(BadRequest):
     code, title = "malformed_position", "Malformed position"
 
 
+class Unauthenticated(HeadwaterError):
+    """No credential, or one that says nothing (any more). All that are not valid are refused alike."""
+
+    status, code, title, close_code = 401, "unauthenticated", "Unauthenticated", 4401
+
+
+class Forbidden(HeadwaterError):
+    status, code, title, close_code = 403, "forbidden", "Forbidden", 4403
+
+
 class NotFound(HeadwaterError):
     status, code, title, close_code = 404, "not_found", "Not found", 4400
 

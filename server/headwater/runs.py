@@ -9,7 +9,8 @@ from headwater.config import Config
 from headwater.core.events import Status
 from headwater.core.lifecycle import ENDED
 from headwater.core.position import Position
-from headwater.core.run import Principal, Run, RunRequest
+from headwater.core.access import Principal
+from headwater.core.run import Run, RunRequest
 from headwater.entropy import new_run_id, new_tag
 from headwater.errors import Draining, StoreUnavailable, TooMany, UnknownRun
 from headwater.executor import Executor
@@ -61,7 +62,8 @@ class Runs:
         stored = msgspec.structs.replace(request, stream=False)
         run = Run(
             id=new_run_id(),
-            owner=principal.owner,
+            owner=principal.tenant,
+            caller=principal.id,
             model=model.name,
             request=stored,
             conversation=request.conversation,
@@ -70,7 +72,7 @@ class Runs:
         reservation = None
         if key is not None:
             body_hash = hashlib.sha256(_encode(stored)).hexdigest()
-            reservation = IdempotencyKey(principal.owner, key, body_hash, self._config.idempotency_ttl_s)
+            reservation = IdempotencyKey(principal.id, key, body_hash, self._config.idempotency_ttl_s)
         claim = self._executor.claim() if awaited else None
         if claim is None:
             return await self._store.create(run, reservation)
@@ -91,7 +93,7 @@ class Runs:
     async def find(self, principal: Principal, run_id: str) -> Run:
         """The run, if this principal may see it. Raises UnknownRun, StoreUnavailable."""
         run = await self._store.get(run_id)
-        if run is None or not principal.may_see(run.owner):
+        if run is None or not principal.sees_run(run.owner, run_id):
             raise UnknownRun(f"There is no run {run_id}. It may have been deleted, or have expired.")
         return run
 
@@ -115,7 +117,7 @@ class Runs:
     ) -> Page:
         """The principal's runs, newest first. Raises UnknownRun for `before`."""
         return await self._store.list_runs(
-            principal.owner, conversation=conversation, status=status, before=before, limit=limit
+            principal.tenant, conversation=conversation, status=status, before=before, limit=limit
         )
 
     async def follow(

@@ -1,4 +1,4 @@
-"""Runs and what starts them: the request's Struct, the stored run, the principal."""
+"""Runs and what starts them: the request's Struct, and the stored run."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,21 +11,6 @@ from headwater.core.position import START, Position
 Label = Annotated[str, Meta(min_length=1, max_length=256)]
 # OpenAI's own bound on stop sequences is four; servers that take more stop at sixteen.
 Stops = Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=16)]
-
-
-class Principal(Struct, frozen=True):
-    """Who is asking. `owner` is what runs are stored under; scopes as `runs:write`."""
-
-    owner: str
-    scopes: frozenset[str]
-
-    def may_see(self, owner: str) -> bool:
-        """Whether what `owner` owns exists for this principal."""
-        return self.owner == owner
-
-
-ANONYMOUS = Principal("anonymous", frozenset({"runs:read", "runs:write", "rooms:read", "rooms:write"}))
-"""Whoever reaches a server that listens on loopback only and has no keys."""
 
 
 class Message(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -62,6 +47,7 @@ class RunRequest(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
 class Run(Struct, frozen=True, kw_only=True):
     """A run as the store knows it. Times are Unix seconds by the store's clock.
 
+    `owner` is the tenant that it belongs to, `caller` the id of the principal who started it.
     `position` is the top of its log; `token` the fencing token of the newest lease, 0 before
     the first; `cancelled` whether a cancel was accepted, which the `end` will say.
     """
@@ -71,6 +57,7 @@ class Run(Struct, frozen=True, kw_only=True):
     model: str
     request: RunRequest
     created_at: float
+    caller: str = ""
     conversation: str | None = None
     status: Status = "queued"
     started_at: float | None = None

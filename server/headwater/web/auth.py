@@ -2,7 +2,7 @@
 
 from starlette.requests import HTTPConnection
 
-from headwater.core.run import ANONYMOUS, Principal
+from headwater.core.access import ANONYMOUS, Principal
 from headwater.state import AppState
 
 

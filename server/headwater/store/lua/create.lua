@@ -1,7 +1,7 @@
 -- Write a run, unless it is there.
 -- KEYS: run, log, request
 -- ARGV: time, owner, model, conversation or '', body, key of its idempotency key or '',
---       and of a claim, each '' without one: tag, ms, holder
+--       and of a claim, each '' without one: tag, ms, holder; who asked for it
 -- Returns {'fresh', 'first' or 'again' (after one that had expired), its fields, the body}
 local now = clock(ARGV[1])
 local again = 'fresh'
@@ -12,7 +12,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
   redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
   again = 'again'
 end
-redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'model', ARGV[3], 'key', ARGV[6], 'created', whole(now),
+redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'caller', ARGV[10], 'model', ARGV[3], 'key', ARGV[6], 'created', whole(now),
   'status', 'queued', 'token', '0', 'lease', '0', 'until', '0', 'top', '0-0')
 if ARGV[4] ~= '' then
   redis.call('HSET', KEYS[1], 'conversation', ARGV[4])

@@ -71,7 +71,7 @@ async def _write(place: Place, run: Run, body: bytes, held: _Reservation | None,
         place.of_run(
             scripts.CREATE,
             run.id,
-            *(run.owner, run.model, run.conversation or "", body, held.name if held else "", *lease),
+            *(run.owner, run.model, run.conversation or "", body, held.name if held else "", *lease, run.caller),
         ),
     ]
     if held is not None:

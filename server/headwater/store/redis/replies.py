@@ -24,6 +24,7 @@ def to_run(run_id: str, fields: Sequence[bytes], body: bytes | None) -> Run:
         return Run(
             id=run_id,
             owner=has["owner"],
+            caller=has.get("caller", ""),
             model=has["model"],
             request=_request_decoder.decode(body),
             created_at=_seconds(has["created"]),

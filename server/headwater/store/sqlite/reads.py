@@ -17,7 +17,7 @@ from headwater.store.sqlite.logs import LIVING
 from headwater.store.sqlite.transactions import snapshot
 
 _RUN: Final = """
-    SELECT id, owner, model, body, created_at, conversation, status, started_at, ended_at, expires_at, seq, tag,
+    SELECT id, owner, caller, model, body, created_at, conversation, status, started_at, ended_at, expires_at, seq, tag,
         token, cancelled
     FROM runs JOIN requests ON requests.run = n JOIN tops ON tops.run = n
 """
@@ -131,7 +131,8 @@ def stale(db: sqlite3.Connection, now: float, limit: int) -> list[Stale]:
 
 
 def _run(row: Sequence[Any]) -> Run:
-    run_id, owner, model, body, created, conversation, status, started, ended, expires, seq, tag, token, cancelled = row
+    run_id, owner, caller, model, body, created, conversation, status, *rest = row
+    started, ended, expires, seq, tag, token, cancelled = rest
     try:
         request = _request_decoder.decode(body)
     except msgspec.MsgspecError as error:
@@ -139,6 +140,7 @@ def _run(row: Sequence[Any]) -> Run:
     return Run(
         id=run_id,
         owner=owner,
+        caller=caller,
         model=model,
         request=request,
         created_at=created,

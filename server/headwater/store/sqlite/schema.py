@@ -6,7 +6,7 @@ from typing import Final
 from headwater.errors import ConfigError
 from headwater.store.sqlite.transactions import transaction
 
-VERSION: Final = 1
+VERSION: Final = 2
 _APPLICATION_ID: Final = 0x48445754  # "HDWT", in the file's header: this file is ours
 
 # A request may be megabytes: apart from `runs`, whose rows change. For entries and tops see `logs`:
@@ -17,6 +17,7 @@ _TABLES: Final = (
         n INTEGER PRIMARY KEY,
         id TEXT NOT NULL UNIQUE,
         owner TEXT NOT NULL,
+        caller TEXT NOT NULL,
         model TEXT NOT NULL,
         conversation TEXT,
         status TEXT NOT NULL,
@@ -80,6 +81,11 @@ def check(db: sqlite3.Connection, name: str) -> None:
         raise ConfigError(
             f"the store {name} was written by a newer Headwater (its schema is {version}, this one knows {VERSION}): "
             "install that version, or name another file"
+        )
+    if version < VERSION:
+        raise ConfigError(
+            f"the store {name} was written before Headwater's first release (its schema is {version}, this one knows "
+            f"{VERSION}): name another file"
         )
 
 

@@ -27,8 +27,8 @@ END_RUN: Final = "UPDATE runs SET status = ?, ended_at = ?, expires_at = ? WHERE
 
 _INSERT_RUN: Final = """
     INSERT INTO runs
-        (id, owner, model, conversation, status, created_at, started_at, token, lease_tag, lease_until, holder)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        (id, owner, caller, model, conversation, status, created_at, started_at, token, lease_tag, lease_until, holder)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _request_encoder = msgspec.json.Encoder()
@@ -44,6 +44,7 @@ def create(
     stored = Run(
         id=run.id,
         owner=run.owner,
+        caller=run.caller,
         model=run.model,
         request=request,
         conversation=run.conversation,
@@ -71,7 +72,8 @@ def create(
 
 
 def _state(run: Run) -> tuple[Any, ...]:
-    return (run.id, run.owner, run.model, run.conversation, run.status, run.created_at, run.started_at, run.token)
+    whose = (run.id, run.owner, run.caller, run.model, run.conversation)
+    return (*whose, run.status, run.created_at, run.started_at, run.token)
 
 
 def _reserved(db: sqlite3.Connection, now: float, key: IdempotencyKey) -> Run | None:
