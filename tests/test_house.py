@@ -16,7 +16,7 @@ PACKAGE = ROOT / "server" / "headwater"
 
 FILE_LINES_MAX = 400  # beyond, it is more than one idea
 FUNCTION_LINES_MAX = 60  # what fits on a screen
-LAZY_IMPORTERS = {"app.py", "cli.py"}  # an option's back end is only wanted where the option is set
+LAZY_IMPORTERS = {"app.py"}  # an option's back end is only wanted where the option is set
 HTTP_CLIENTS = {"httpx", "httpx_aiohttp", "aiohttp"}
 CORE_MAY_IMPORT = {
     "abc", "base64", "bisect", "codecs", "collections", "dataclasses", "enum", "functools", "hashlib", "itertools",

@@ -5,14 +5,21 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from headwater.access import Access, Quotas
+from headwater.access.secrets import configured_keys
+from headwater.access.tokens import Tokens
 from headwater.background import Background
 from headwater.broadcaster.base import Broadcaster
 from headwater.broadcaster.local import LocalBroadcaster
@@ -35,12 +42,16 @@ from headwater.redis_client import REDIS_SCHEMES, RedisClient, without_secrets
 from headwater.runs import Runs
 from headwater.state import AppState
 from headwater.store.base import Store
-from headwater.store.redis import RedisStore
-from headwater.store.sqlite import SqliteStore
+from headwater.store.limits import Limits
+from headwater.store.redis import RedisLimits, RedisStore, RedisVault
+from headwater.store.sqlite import SqliteLimits, SqliteStore, SqliteVault, open_vault_file
+from headwater.store.vault import Vault
 from headwater.tasks import running
-from headwater.web import ops, runs
-from headwater.web.middleware import ResponseHead
-from headwater.web.render import on_crash, on_headwater_error, on_http_exception
+from headwater.web import ops, runs, tickets
+from headwater.web.auth import Credentials, on_refused
+from headwater.web.middleware import Crashes, ResponseHead
+from headwater.web.origins import CORS_MAX_AGE_S, READ_HEADERS, SHOWN_HEADERS, SameSite, check_origins
+from headwater.web.render import on_headwater_error, on_http_exception
 
 
 class RunConvertor(Convertor[str]):
@@ -65,10 +76,12 @@ ROUTES = [
     Route("/v1/runs/{run_id:run}", runs.delete_run, methods=["DELETE"]),
     Route("/v1/runs/{run_id:run}/cancel", runs.cancel_run, methods=["POST"]),
     Route("/v1/runs/{run_id:run}/events", runs.run_events, methods=["GET"]),
+    Route("/v1/tickets", tickets.create_ticket, methods=["POST"]),
     Route("/", ops.page),
     Route("/healthz", ops.healthz),
     Route("/readyz", ops.readyz),
     Route("/metrics", ops.metrics),
+    Route("/openapi.json", ops.openapi),
 ]
 
 
@@ -87,16 +100,37 @@ def create_app(
     sources = _read_sources(config, providers or {}, environ)
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(ResponseHead)],
+        middleware=_middleware(config),
         exception_handlers={
             HeadwaterError: on_headwater_error,
             HTTPException: on_http_exception,
-            Exception: on_crash,
         },
         lifespan=partial(_lifespan, config, sources, environ),
     )
     app.router.redirect_slashes = False  # a redirect's absolute URL would be of the Host header's making
     return app
+
+
+def _middleware(config: Config) -> list[Middleware]:
+    """From the outside in."""
+    layers = [Middleware(ResponseHead)]
+    if config.trusted_proxies:
+        layers.append(Middleware(ProxyHeadersMiddleware, trusted_hosts=list(config.trusted_proxies)))
+    if config.origins:
+        layers.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(config.origins),
+                allow_methods=["GET", "POST", "PUT", "DELETE"],
+                allow_headers=READ_HEADERS,
+                expose_headers=SHOWN_HEADERS,
+                max_age=CORS_MAX_AGE_S,
+            )
+        )
+    layers.append(Middleware(SameSite, hosts=list(config.trusted_hosts), origins=list(config.origins)))
+    layers.append(Middleware(Crashes))
+    layers.append(Middleware(AuthenticationMiddleware, backend=Credentials(), on_error=on_refused))
+    return layers
 
 
 def lifespan(app: Starlette) -> AbstractAsyncContextManager[Mapping[str, object]]:
@@ -117,52 +151,87 @@ async def _lifespan(
         catalog = await _build_catalog(config, sources, environ, http)
         stack.push_async_callback(catalog.close)
         worker = new_worker_id()
-        store, broadcaster = build_backend(config, worker)
+        store, broadcaster, vault, limits = build_backend(config, worker)
         await store.open()
         stack.push_async_callback(store.close)
+        access = Access(vault, Tokens.from_config(config), configured_keys(config.keys), config)
+        await access.open()
+        quotas = Quotas(worker, limits, store, config, lambda: access.asks)
         hub = Hub(store, broadcaster, config, metrics)
-        executor = Executor(worker, store, hub, catalog, config, metrics)
+        executor = Executor(worker, store, hub, catalog, config, metrics, quotas.spend)
         broadcaster.on_cancel(worker, executor.stop_cancelled)
         await broadcaster.open()
         stack.push_async_callback(broadcaster.close)
         stack.push_async_callback(hub.close)
-        await stack.enter_async_context(running(hub.look_after))
+        await stack.enter_async_context(running(hub.look_after, access.look_after, *quotas.loops))
         await stack.enter_async_context(running(*executor.loops))
         stack.push_async_callback(executor.close)
         yield AppState(
             config=config,
+            access=access,
+            quotas=quotas,
             http=http,
             store=store,
             hub=hub,
             catalog=catalog,
             executor=executor,
             metrics=metrics,
-            runs=Runs(store, hub, executor, catalog, config),
+            runs=Runs(store, hub, executor, catalog, config, quotas),
             background=Background(store, executor),
         )
 
 
-def build_backend(config: Config, worker: str) -> tuple[Store, Broadcaster]:
-    """The store that `config.store` names, and the news between its workers, one of which is `worker`.
+class Backend(NamedTuple):
+    """What one worker keeps and hears, all of it in one place."""
+
+    store: Store
+    broadcaster: Broadcaster
+    vault: Vault
+    limits: Limits
+
+
+def build_backend(config: Config, worker: str) -> Backend:
+    """What `config.store` names, for one of its workers.
 
     Raises ConfigError.
     """
     scheme, _, rest = config.store.partition(":")
     if scheme == "sqlite" and rest:
         store = SqliteStore(rest, run_ttl_s=config.run_ttl_s, synchronous=config.sqlite_synchronous)
-        return store, LocalBroadcaster()
+        return Backend(store, LocalBroadcaster(), SqliteVault(store), SqliteLimits(store))
     if scheme in REDIS_SCHEMES:
         prefix, timeout_s = config.redis_prefix, config.store_timeout_s
         client = RedisClient(config.store, timeout_s=timeout_s)
         wait_s = config.wait_for_store_s
-        return (
+        return Backend(
             RedisStore(client, worker, prefix=prefix, run_ttl_s=config.run_ttl_s, wait_s=wait_s),
             RedisBroadcaster(client, worker, prefix=prefix, timeout_s=timeout_s),
+            RedisVault(client, prefix=prefix),
+            RedisLimits(client, prefix=prefix),
         )
     raise ConfigError(
         f"unknown store {without_secrets(config.store)!r}: use sqlite:FILE (the default is sqlite:headwater.db), "
         "sqlite::memory:, redis://HOST:PORT/DB, rediss://… or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB"
     )
+
+
+@asynccontextmanager
+async def open_vault(config: Config) -> AsyncIterator[Vault]:
+    """The keys of the store that `config.store` names, beside its servers, which may be running.
+
+    Raises ConfigError.
+    """
+    scheme, _, rest = config.store.partition(":")
+    if scheme == "sqlite" and rest:
+        async with open_vault_file(rest) as vault:
+            yield vault
+        return
+    backend = build_backend(config, "")
+    await backend.store.open()
+    try:
+        yield backend.vault
+    finally:
+        await backend.store.close()
 
 
 def check(config: Config) -> None:
@@ -173,6 +242,9 @@ def check(config: Config) -> None:
             "which fences its runs; use --workers 1, or a Redis (--store redis://…)"
         )
     build_backend(config, "")  # what is wrong with its address shows before anything is started
+    Tokens.from_config(config)
+    configured_keys(config.keys)
+    check_origins(config.origins)
 
 
 class _Sources(Struct):

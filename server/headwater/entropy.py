@@ -1,15 +1,27 @@
-"""Everything random: ids, tags, tokens of chance in waiting."""
+"""Everything random: ids, tags, secrets, tokens of chance in waiting."""
 
 import random
 import secrets
 
 from headwater.core.position import TAG_MAX
 
+# 32 letters that nobody confuses and no shell, URL or header minds: 5 bits each.
+_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+
 
 def new_run_id() -> str:
     """An id nobody can guess: `run_` and 26 characters of 130 bits."""
-    alphabet = "abcdefghijklmnopqrstuvwxyz234567"
-    return "run_" + "".join(alphabet[byte & 31] for byte in secrets.token_bytes(26))
+    return "run_" + _letters(26)
+
+
+def new_key_id() -> str:
+    """A public name for an API key: 12 characters, of which no two keys are dealt the same."""
+    return _letters(12)
+
+
+def new_secret() -> str:
+    """What an API key or a ticket hides: 32 characters of 160 bits."""
+    return _letters(32)
 
 
 def new_tag() -> int:
@@ -33,3 +45,7 @@ def full_jitter(tries: int, *, base_s: float, cap_s: float) -> float:
     The spread keeps clients that failed together from coming back together.
     """
     return random.uniform(0, min(cap_s, base_s * 2 ** min(tries - 1, 30)))
+
+
+def _letters(count: int) -> str:
+    return "".join(_LETTERS[byte & 31] for byte in secrets.token_bytes(count))

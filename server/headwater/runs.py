@@ -5,6 +5,7 @@ import hashlib
 import msgspec
 from msgspec import Struct
 
+from headwater.access import Quotas
 from headwater.config import Config
 from headwater.core.events import Status
 from headwater.core.lifecycle import ENDED
@@ -12,7 +13,7 @@ from headwater.core.position import Position
 from headwater.core.access import Principal
 from headwater.core.run import Run, RunRequest
 from headwater.entropy import new_run_id, new_tag
-from headwater.errors import Draining, StoreUnavailable, TooMany, UnknownRun
+from headwater.errors import Draining, Forbidden, StoreUnavailable, TooMany, UnknownRun
 from headwater.executor import Executor
 from headwater.formats.base import Format
 from headwater.hub import Cursor, Hub
@@ -32,12 +33,15 @@ class Answer(Struct, frozen=True):
 class Runs:
     """Start, look at, follow, cancel and delete runs, each as a principal who may."""
 
-    def __init__(self, store: Store, hub: Hub, executor: Executor, catalog: Catalog, config: Config) -> None:
+    def __init__(
+        self, store: Store, hub: Hub, executor: Executor, catalog: Catalog, config: Config, quotas: Quotas
+    ) -> None:
         self._store = store
         self._hub = hub
         self._executor = executor
         self._catalog = catalog
         self._config = config
+        self._quotas = quotas
 
     async def start(
         self, principal: Principal, request: RunRequest, key: str | None, *, awaited: bool = False
@@ -73,6 +77,21 @@ class Runs:
         if key is not None:
             body_hash = hashlib.sha256(_encode(stored)).hexdigest()
             reservation = IdempotencyKey(principal.id, key, body_hash, self._config.idempotency_ttl_s)
+        await self._quotas.before_run(principal, run.id)
+        try:
+            created = await self._create(run, reservation, awaited)
+        except StoreUnavailable:
+            raise  # it may be there, and then it counts
+        except BaseException:
+            await self._quotas.run_gone(run.caller, run.id)
+            raise
+        if created.fresh:
+            await self._quotas.run_created(run.caller, run.id)
+        else:
+            await self._quotas.run_gone(run.caller, run.id)
+        return created
+
+    async def _create(self, run: Run, reservation: IdempotencyKey | None, awaited: bool) -> Created:
         claim = self._executor.claim() if awaited else None
         if claim is None:
             return await self._store.create(run, reservation)
@@ -115,7 +134,9 @@ class Runs:
         before: str | None,
         limit: int,
     ) -> Page:
-        """The principal's runs, newest first. Raises UnknownRun for `before`."""
+        """The runs of the principal's tenant, newest first. Raises UnknownRun for `before`, Forbidden."""
+        if not principal.has("runs:read"):
+            raise Forbidden("This credential is for runs that were shared with it; it cannot list others.")
         return await self._store.list_runs(
             principal.tenant, conversation=conversation, status=status, before=before, limit=limit
         )
@@ -145,9 +166,12 @@ class Runs:
         return await self.read(principal, run_id)
 
     async def delete(self, principal: Principal, run_id: str) -> None:
-        """Remove an ended run with its log. Raises UnknownRun, RunNotEnded."""
-        await self.find(principal, run_id)
+        """Remove an ended run with its log. Raises UnknownRun, Forbidden, RunNotEnded."""
+        run = await self.find(principal, run_id)
+        if not principal.owns(run.owner):
+            raise Forbidden("This run was shared with you: only its owner may delete it.")
         await self._store.delete(run_id)
+        await self._quotas.run_gone(run.caller, run_id)
 
     async def check_ready(self) -> None:
         """Raises Draining or StoreUnavailable where this worker should get no requests."""

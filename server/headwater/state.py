@@ -2,6 +2,7 @@
 
 from typing import TypedDict
 
+from headwater.access import Access, Quotas
 from headwater.background import Background
 from headwater.config import Config
 from headwater.executor import Executor
@@ -17,6 +18,8 @@ class AppState(TypedDict):
     """The parts of one worker, by name; a host that mounts Headwater merges them into its own state."""
 
     config: Config
+    access: Access
+    quotas: Quotas
     http: HttpClient
     store: Store
     hub: Hub

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import click
 
@@ -76,13 +76,20 @@ def take_inherited() -> Inherited | None:
 class Supervisor:
     """Keeps `workers` processes of `command` on `port`, a listening socket.
 
-    `on_listening` is called once, when all of them listen.
+    They see the surroundings, and over them `variables`. `on_listening` is called once, when all of them listen.
     """
 
     def __init__(
-        self, command: Sequence[str], port: socket.socket, workers: int, *, on_listening: Callable[[], None]
+        self,
+        command: Sequence[str],
+        port: socket.socket,
+        workers: int,
+        *,
+        on_listening: Callable[[], None],
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self._command = command
+        self._variables = dict(variables or {})
         self._port = port
         self._workers = [_Worker(number) for number in range(1, workers + 1)]
         self._on_listening = on_listening
@@ -171,7 +178,7 @@ class Supervisor:
         return await asyncio.create_subprocess_exec(
             *self._command,
             stdin=asyncio.subprocess.DEVNULL,
-            env=os.environ | {INHERITED: ",".join(map(str, descriptors))},
+            env=os.environ | self._variables | {INHERITED: ",".join(map(str, descriptors))},
             pass_fds=descriptors,
             start_new_session=True,  # the terminal's Ctrl-C is for the parent, which passes it on
         )

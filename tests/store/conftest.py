@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from headwater.store.base import Store
+from headwater.store.limits import Limits
+from headwater.store.vault import Vault
 from tests.store.maker import StoreMaker
 from tests.store.sqlite_maker import SqliteMaker
 
@@ -19,6 +21,18 @@ async def store(make_store: StoreMaker) -> AsyncIterator[Store]:
     store = await make_store.open()
     yield store
     await store.close()
+
+
+@pytest.fixture
+def vault(store: Store, make_store: StoreMaker) -> Vault:
+    """The vault beside it."""
+    return make_store.vault(store)
+
+
+@pytest.fixture
+def limits(store: Store, make_store: StoreMaker) -> Limits:
+    """The limits beside it."""
+    return make_store.limits(store)
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 
 from headwater.store.base import Store
+from headwater.store.limits import Limits
+from headwater.store.vault import Vault
 
 
 class StoreMaker(ABC):
@@ -17,6 +19,14 @@ class StoreMaker(ABC):
     @abstractmethod
     async def open(self) -> Store:
         """A store on this data, ready. Where only one may be open at a time, close the other first."""
+
+    @abstractmethod
+    def vault(self, store: Store) -> Vault:
+        """The vault beside an open store of this maker."""
+
+    @abstractmethod
+    def limits(self, store: Store) -> Limits:
+        """The limits beside an open store of this maker."""
 
     @abstractmethod
     async def advance(self, seconds: float) -> None:

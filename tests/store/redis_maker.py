@@ -4,7 +4,8 @@ import secrets
 import time
 
 from headwater.redis_client import RedisClient
-from headwater.store.redis import RedisStore
+from headwater.store.base import Store
+from headwater.store.redis import RedisLimits, RedisStore, RedisVault
 from tests.store.maker import StoreMaker
 
 # Far above what a loaded machine takes to answer.
@@ -37,6 +38,14 @@ class RedisMaker(StoreMaker):
         store = self.make()
         await store.open()
         return store
+
+    def vault(self, store: Store) -> RedisVault:
+        assert isinstance(store, RedisStore)
+        return RedisVault(store._client, prefix=self.prefix, clock=lambda: self.now)
+
+    def limits(self, store: Store) -> RedisLimits:
+        assert isinstance(store, RedisStore)
+        return RedisLimits(store._client, prefix=self.prefix, clock=lambda: self.now)
 
     async def advance(self, seconds: float) -> None:
         self.now = round(self.now + seconds, 3)

@@ -1,6 +1,7 @@
 """SQLite stores with a clock that a test sets."""
 
-from headwater.store.sqlite import SqliteStore
+from headwater.store.base import Store
+from headwater.store.sqlite import SqliteLimits, SqliteStore, SqliteVault
 from tests.store.maker import StoreMaker
 
 
@@ -26,6 +27,14 @@ class SqliteMaker(StoreMaker):
         store = self.make()
         await store.open()
         return store
+
+    def vault(self, store: Store) -> SqliteVault:
+        assert isinstance(store, SqliteStore)
+        return SqliteVault(store)
+
+    def limits(self, store: Store) -> SqliteLimits:
+        assert isinstance(store, SqliteStore)
+        return SqliteLimits(store)
 
     async def advance(self, seconds: float) -> None:
         self.now += seconds

@@ -171,7 +171,7 @@ async def test_the_end_of_a_log_costs_the_same_however_long_it_is(maker: SqliteM
             lambda db, now: reads.get(db, now, one.run_id),
             lambda db, now: writes.append(db, now, [one.next(Text("b"))], 60),
         ]
-        costs.append([await store._write(count_instructions, doing) for doing in doings])
+        costs.append([await store.in_writer(count_instructions, doing) for doing in doings])
         one.at = Position(length + 1, one.tag)
     short, long = costs
     assert long == pytest.approx(short, rel=0.05)

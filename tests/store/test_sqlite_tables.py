@@ -21,7 +21,7 @@ async def test_a_long_log_is_swept_in_steps_between_which_others_write(maker: Sq
         await one.write(Text("a"))
     await one.write(end_finished("stop", None))
     await maker.advance(maker.run_ttl_s)
-    assert await store._write(writes.sweep, 10) == (0, True)
+    assert await store.in_writer(writes.sweep, 10) == (0, True)
     maker.now -= 10 * maker.run_ttl_s  # a clock that is set back shows no half log
     assert await store.get(one.run_id) is None
     assert await store.expire(10) == 1
@@ -46,7 +46,7 @@ async def test_a_removal_that_a_crash_cut_short_is_finished_beside_others(
     other = await start(store, lease_s=1e9)
     sent: list[Append] = []
     left: list[int] = []
-    while (await store._write(writes.sweep, 10))[1]:
+    while (await store.in_writer(writes.sweep, 10))[1]:
         sent.append(await other.write(Text("between the steps")))
         await store.close()
         store = other.store = await maker.open()
@@ -64,7 +64,7 @@ async def test_what_takes_the_place_of_a_removed_entry_is_not_removed_with_it(
     monkeypatch.setattr(writes, "_SWEPT_ROWS", 3)
     store = await maker.open()
     await an_expired_log(maker, store, 2)
-    assert await store._write(writes.sweep, 10) == (0, True)
+    assert await store.in_writer(writes.sweep, 10) == (0, True)
     other = await start(store)
     sent = [await other.write(Text("in its place")) for _ in range(5)]
     assert await store.expire(10) == 1

@@ -24,7 +24,7 @@ class Gate:
         self.reached, self._open = threading.Event(), threading.Event()
 
     def close(self, store: SqliteStore) -> asyncio.Future[None]:
-        return asyncio.ensure_future(store._write(self._hold))
+        return asyncio.ensure_future(store.in_writer(self._hold))
 
     def _hold(self, _: sqlite3.Connection, __: float) -> None:
         self.reached.set()
@@ -74,7 +74,7 @@ async def test_closing_waits_for_what_was_accepted(maker: SqliteMaker) -> None:
 async def test_more_waiting_than_a_disk_can_serve_is_refused(
     maker: SqliteMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headwater.store.sqlite.store._WAITING_MAX", 3)
+    monkeypatch.setattr("headwater.store.sqlite.threads._WAITING_MAX", 3)
     store = await maker.open()
     gate = Gate()
     held = [gate.close(store), *(asyncio.ensure_future(store.ping()) for _ in range(2))]

@@ -8,6 +8,7 @@ from contextlib import suppress
 from headwater.config import Config
 from headwater.core.events import End, Entry
 from headwater.core.lifecycle import end_failed, end_incomplete
+from headwater.core.run import Run
 from headwater.entropy import full_jitter, new_tag
 from headwater.errors import DamagedLog, HeadwaterError, StoreUnavailable, UnknownModel
 from headwater.executor.committer import Committer
@@ -30,7 +31,16 @@ SWEEP_MAX = 500
 class Executor:
     """Takes leases, lets providers produce, and closes what others left behind."""
 
-    def __init__(self, worker: str, store: Store, hub: Hub, catalog: Catalog, config: Config, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        worker: str,
+        store: Store,
+        hub: Hub,
+        catalog: Catalog,
+        config: Config,
+        metrics: Metrics,
+        on_ended: Callable[[Run, End], None] = lambda run, end: None,
+    ) -> None:
         self.worker = worker
         self.draining = False
         self._store = store
@@ -38,6 +48,7 @@ class Executor:
         self._catalog = catalog
         self._config = config
         self._metrics = metrics
+        self._on_ended = on_ended
         self._committer = Committer(worker, store, config, metrics, self._on_stored)
         self._productions: dict[str, Production] = {}
         self._starting: set[str] = set()
@@ -215,6 +226,7 @@ class Executor:
         end = entry.events[-1]
         if isinstance(end, End):
             self._record(production, end)
+            self._on_ended(production.run, end)
 
     def _record(self, production: Production, end: End) -> None:
         model = production.run.model

@@ -7,8 +7,13 @@ Any method raises `StoreUnavailable` when the store could not answer.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
+
+CONNECTIONS: Final = "connections:"
+"""How the names of places begin that are gone with the process that holds them. An engine of a single process gives
+them up when it opens; elsewhere they expire."""
 
 
 class Charge(Struct, frozen=True):
@@ -21,7 +26,10 @@ class Charge(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
-    """Whether it was counted, how much is left of the window, and in how many seconds that ends."""
+    """Whether it was counted, how much is left of the window, and in how many seconds that ends.
+
+    Where it was refused and no window has begun, `resets_s` is 0.0.
+    """
 
     admitted: bool
     left: int
@@ -48,7 +56,10 @@ class Limits(ABC):
 
     @abstractmethod
     async def hold(self, name: str, member: str, limit: int, ttl_s: float) -> bool:
-        """Take one of the `limit` places under `name` for `ttl_s`, unless all are taken; idempotent by `member`."""
+        """Take one of the `limit` places under `name` for `ttl_s`, unless all are taken.
+
+        Idempotent by `member`: one that has its place keeps it, for `ttl_s` from now.
+        """
 
     @abstractmethod
     async def keep(self, held: Sequence[tuple[str, str]], ttl_s: float) -> None:

@@ -29,7 +29,7 @@ class Vault(ABC):
 
     @abstractmethod
     async def add_key(self, key: ApiKey) -> None:
-        """Keep a key. Idempotent by its id."""
+        """Keep a key. Idempotent by its id: of one that is kept nothing changes."""
 
     @abstractmethod
     async def keys(self) -> list[ApiKey]:
@@ -45,7 +45,10 @@ class Vault(ABC):
 
     @abstractmethod
     async def add_ticket(self, digest: str, payload: bytes, ttl_s: float) -> None:
-        """Keep what a ticket stands for, so long by the store's clock; `digest` is the SHA-256 of the ticket, in hex."""
+        """Keep what a ticket stands for, so long by the store's clock.
+
+        `digest` is the SHA-256 of the ticket, in hex.
+        """
 
     @abstractmethod
     async def ticket(self, digest: str, *, use_up: bool) -> bytes | None:

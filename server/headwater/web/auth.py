@@ -1,11 +1,168 @@
-"""Who is asking."""
+"""Who is asking: from a connection's headers to a principal, or to a refusal."""
 
+from typing import cast
+
+from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, BaseUser
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import Scope
+from starlette.websockets import WebSocket
 
+from headwater.access import Access, Quotas
 from headwater.core.access import ANONYMOUS, Principal
+from headwater.errors import BadRequest, HeadwaterError, StoreUnavailable, TooMany, Unauthenticated, Unavailable
 from headwater.state import AppState
+from headwater.web.parse import wants_event_stream
+from headwater.web.render import problem
+from headwater.web.stream import come_back
+
+TOKEN_PROTOCOL = "headwater.token."
+"""Before a token that a browser offers as a WebSocket subprotocol, the one header that it lets a page set."""
+# Where anybody may look: whether the server lives, how it is used, and the page.
+_OPEN_PATHS = ("/", "/healthz", "/readyz", "/openapi.json")
+RATES = "headwater.rates"
+"""Where in a scope the response's head finds how much its caller has left."""
+
+
+class Caller(BaseUser):
+    """A principal as Starlette's `request.user`."""
+
+    def __init__(self, principal: Principal) -> None:
+        self.principal = principal
+
+    @property
+    def is_authenticated(self) -> bool:
+        return True
+
+    @property
+    def display_name(self) -> str:
+        return self.principal.name or self.principal.subject
+
+    @property
+    def identity(self) -> str:
+        return self.principal.id
+
+
+class Refused(AuthenticationError):
+    """Carries our own error through Starlette's middleware."""
+
+    def __init__(self, error: HeadwaterError) -> None:
+        super().__init__(error.detail)
+        self.error = error
+
+
+class Credentials(AuthenticationBackend):
+    """The credential of a request, checked and counted. A WebSocket's is looked at by its handler, which can answer."""
+
+    async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
+        if conn.scope["type"] != "http" or _path(conn.scope) in _OPEN_PATHS:
+            return None
+        try:
+            principal = await _counted(_ours(conn))
+        except HeadwaterError as error:
+            raise Refused(error) from None
+        return (AuthCredentials(sorted(principal.scopes)), Caller(principal)) if principal is not None else None
+
+
+def on_refused(conn: HTTPConnection, error: AuthenticationError) -> Response:
+    """The answer to a request that was refused before it came to a route."""
+    assert isinstance(error, Refused)
+    connection = _ours(conn)
+    passing = isinstance(error.error, Unavailable | TooMany)
+    if passing and connection.scope["method"] == "GET" and wants_event_stream(connection):
+        return come_back(error.error, connection.state["config"])
+    return problem(error.error)
+
+
+def _ours(conn: HTTPConnection) -> HTTPConnection[AppState]:
+    """Starlette's middleware does not know whose state it is."""
+    return cast("HTTPConnection[AppState]", conn)
+
+
+async def _counted(connection: HTTPConnection[AppState]) -> Principal | None:
+    quotas, address = connection.state["quotas"], address_of(connection)
+    try:
+        principal = await _principal(connection, connection.state["access"], use_up=False)
+    except StoreUnavailable:
+        raise
+    except HeadwaterError:
+        await quotas.request(None, address)  # guesses are counted, too
+        raise
+    connection.scope[RATES] = await quotas.request(principal, address)
+    return principal
+
+
+async def _principal(connection: HTTPConnection[AppState], access: Access, *, use_up: bool) -> Principal | None:
+    """Whoever the credential speaks for, or None where there is none and somebody is asked."""
+    if not access.asks:
+        return ANONYMOUS  # whatever was sent: many clients cannot be without a key
+    credential, ticket = _bearer(connection), connection.query_params.get("ticket")
+    offered = [name[len(TOKEN_PROTOCOL) :] for name in _protocols(connection.scope) if name.startswith(TOKEN_PROTOCOL)]
+    tickets = connection.query_params.getlist("ticket")
+    given = [one for one in (credential, *tickets, *offered) if one is not None]
+    if len(given) > 1:
+        raise BadRequest("Send one credential: Authorization, a ticket or a subprotocol's token, not several.")
+    if ticket is not None:
+        return await access.ticket_holder(ticket, use_up=use_up)
+    return await access.principal(given[0]) if given else None
+
+
+def _bearer(connection: HTTPConnection[AppState]) -> str | None:
+    values = connection.headers.getlist("authorization")
+    if not values:
+        return None
+    if len(values) > 1:
+        raise BadRequest("Send one Authorization header, not several.", field="Authorization")
+    scheme, _, credential = values[0].strip().partition(" ")
+    credential = credential.strip()
+    if scheme.lower() != "bearer" or not credential or " " in credential:
+        raise Unauthenticated(
+            "Authorization must be `Bearer` and an API key or a token.",
+            field="Authorization",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    return credential
+
+
+def _path(scope: Scope) -> str:
+    """The path within this app, wherever it is mounted."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")) or "/"
+
+
+def _protocols(scope: Scope) -> list[str]:
+    protocols: list[str] = scope.get("subprotocols", [])
+    return protocols
 
 
 def principal_of(connection: HTTPConnection[AppState]) -> Principal:
-    """The principal of a request. A server that only loopback reaches has one: whoever started it."""
-    return ANONYMOUS
+    """The principal of a request. Raises Unauthenticated where it sent no credential."""
+    user = connection.user
+    if isinstance(user, Caller):
+        return user.principal
+    raise Unauthenticated(
+        "Send an API key or a token: `Authorization: Bearer …`, or `?ticket=…` where a page cannot set headers.",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+async def socket_principal(socket: WebSocket[AppState]) -> Principal | None:
+    """Who opens a WebSocket, counted; None where it has yet to say so. A ticket is used up.
+
+    Raises Unauthenticated, BadRequest, TooMany, StoreUnavailable.
+    """
+    quotas: Quotas = socket.state["quotas"]
+    try:
+        principal = await _principal(socket, socket.state["access"], use_up=True)
+    except StoreUnavailable:
+        raise
+    except HeadwaterError:
+        await quotas.request(None, address_of(socket))
+        raise
+    await quotas.request(principal, address_of(socket))
+    return principal
+
+
+def address_of(connection: HTTPConnection[AppState]) -> str:
+    """The address that limits are counted for: the client's, as far as named proxies tell it."""
+    return connection.client.host if connection.client is not None else "unknown"

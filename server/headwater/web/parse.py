@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from headwater.core.position import Position, parse_position
 from headwater.errors import (
@@ -32,22 +32,21 @@ _AT_PATH = re.compile(r" - at (`key` in )?`\$(.*?)`$")
 _NAMED_FIELD = re.compile(r"(?:missing required|contains unknown) field `(.+?)`")
 
 
-async def read_json(request: Request[AppState], kind: type[Body]) -> Body:
-    """The body as a Struct. Raises the 4xx that says what is wrong with it, and where."""
+async def read_json(request: Request[AppState], kind: type[Body], limit: int) -> Body:
+    """The body, of at most `limit` bytes, as a Struct. Raises the 4xx that says what is wrong with it, and where."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         given = f"not {media_type}" if media_type else "and there was none"
         raise UnsupportedMediaType(f"The Content-Type must be application/json, {given}.")
-    body = await _read_body(request)
+    body = await _read_body(request, limit)
     value = _decode(body, kind)
     if b"\\u0000" in body or body.count(b"[") + body.count(b"{") > DEPTH_MAX:
         _refuse_strange(msgspec.to_builtins(value))
     return value
 
 
-async def _read_body(request: Request[AppState]) -> bytes:
+async def _read_body(request: Request[AppState], limit: int) -> bytes:
     config = request.state["config"]
-    limit = config.max_body_bytes
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
@@ -183,6 +182,6 @@ def one_of(request: Request[AppState], name: str, choices: dict[str, Choice]) ->
     return choices[text]
 
 
-def wants_event_stream(request: Request[AppState]) -> bool:
+def wants_event_stream(request: HTTPConnection[AppState]) -> bool:
     """Whether the caller asked for server-sent events by `Accept`."""
     return "text/event-stream" in request.headers.get("accept", "")

@@ -1,26 +1,31 @@
 """What goes out: JSON bodies and problem documents."""
 
 import logging
+from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, convert
+from msgspec.structs import asdict
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from headwater.core.events import Attempt
+from headwater.core.events import Attempt, Usage
 from headwater.core.lifecycle import ENDED
 from headwater.core.run import Run
 from headwater.errors import HeadwaterError, MethodNotAllowed, NotFound, Unavailable
-from headwater.formats.native import end_fields
 from headwater.runs import Answer
+from headwater.web.shapes import Part, Problem, RunAnswer, RunAttempt, RunList, RunSummary
 
 log = logging.getLogger("headwater.web")
 
 _encode = msgspec.json.Encoder().encode
 
+PROBLEM = "application/problem+json"
 # A passing trouble whose end nobody knows: soon enough for a person who waits, rare enough for a store in need.
 RETRY_AFTER_S = 1
 
@@ -32,50 +37,63 @@ def json_response(
     return Response(_encode(content), status, headers, "application/json", background)
 
 
-def run_summary(run: Run, root: str) -> dict[str, Any]:
+def run_summary(run: Run, root: str) -> RunSummary:
     """A run without its output; `root` is the path under which Headwater is mounted."""
     url = f"{root}/v1/runs/{run.id}"
-    return {
-        "id": run.id,
-        "object": "run",
-        "status": run.status,
-        "model": run.model,
-        "conversation": run.conversation,
-        "metadata": run.request.metadata or {},
-        "created_at": _time(run.created_at),
-        "started_at": _time(run.started_at),
-        "ended_at": _time(run.ended_at),
-        "expires_at": _time(run.expires_at),
-        "cancel_requested": run.cancelled and run.status not in ENDED,
-        "position": str(run.position),
-        "url": url,
-        "events_url": f"{url}/events",
-        "cancel_url": f"{url}/cancel",
-    }
+    return RunSummary(
+        id=run.id,
+        object="run",
+        status=run.status,
+        model=run.model,
+        conversation=run.conversation,
+        metadata=run.request.metadata or {},
+        created_at=round(run.created_at, 3),
+        started_at=_time(run.started_at),
+        ended_at=_time(run.ended_at),
+        expires_at=_time(run.expires_at),
+        cancel_requested=run.cancelled and run.status not in ENDED,
+        position=str(run.position),
+        url=url,
+        events_url=f"{url}/events",
+        cancel_url=f"{url}/cancel",
+    )
 
 
-def run_answer(answer: Answer, root: str) -> dict[str, Any]:
+def run_list(runs: Sequence[Run], root: str, *, has_more: bool) -> RunList:
+    """A page of runs."""
+    return RunList(object="list", data=[run_summary(run, root) for run in runs], has_more=has_more)
+
+
+def run_answer(answer: Answer, root: str) -> RunAnswer:
     """A run with its output so far. `position` is where its events go on from this output."""
     contents, end = answer.contents, answer.contents.end
-    said = end_fields(end) if end is not None else {}
-    return run_summary(answer.run, root) | {
-        "position": str(contents.top.position if end is not None else contents.position),
-        "output": contents.text,
-        "parts": contents.parts,
-        "attempts": _attempts(contents.attempts, said.get("usage")),
-        "finish_reason": said.get("finish_reason"),
-        "reason": said.get("reason"),
-        "error": said.get("error"),
-        "usage": said.get("usage"),
-    }
+    usage = end.usage if end is not None else None
+    about = asdict(run_summary(answer.run, root))
+    about["position"] = str(contents.top.position if end is not None else contents.position)
+    return RunAnswer(
+        **about,
+        output=contents.text,
+        parts=convert(contents.parts, list[Part]),
+        attempts=_attempts(contents.attempts, usage),
+        finish_reason=end.finish_reason if end is not None else None,
+        reason=end.reason if end is not None else None,
+        error=end.error if end is not None else None,
+        usage=usage,
+    )
 
 
-def _attempts(later: list[Attempt], usage: object) -> list[dict[str, Any]]:
+def _attempts(later: list[Attempt], usage: Usage | None) -> list[RunAttempt]:
     """The first attempt, which no event marks, and the later ones; the usage is the last one's."""
-    rows: list[dict[str, Any]] = [{"number": 1, "reason": None, "how": None, "usage": None}]
-    rows += [{"number": a.number, "reason": a.reason, "how": a.how, "usage": None} for a in later]
-    rows[-1]["usage"] = usage
-    return rows
+    tries: list[Attempt | None] = [None, *later]
+    return [
+        RunAttempt(
+            number=1 if one is None else one.number,
+            reason=None if one is None else one.reason,
+            how=None if one is None else one.how,
+            usage=usage if one is tries[-1] else None,
+        )
+        for one in tries
+    ]
 
 
 def _time(seconds: float | None) -> float | None:
@@ -87,25 +105,28 @@ def _time(seconds: float | None) -> float | None:
 
 def problem(error: HeadwaterError) -> Response:
     """The error as `application/problem+json`."""
-    document: dict[str, Any] = {
-        "type": "about:blank",
-        "title": error.title,
-        "status": error.status,
-        "code": error.code,
-        "detail": error.detail,
-    }
+    document = problem_of(error)
     headers = dict(error.headers)
-    if error.field is not None:
-        document["field"] = error.field
-    if error.limit is not None:
-        document["limit"] = error.limit
+    if document.retry_after is not UNSET:
+        headers["Retry-After"] = str(document.retry_after)
+    return Response(_encode(document), error.status, headers, PROBLEM)
+
+
+def problem_of(error: HeadwaterError) -> Problem:
+    """The error's document."""
     retry_after = error.retry_after
     if retry_after is None and isinstance(error, Unavailable):
         retry_after = RETRY_AFTER_S
-    if retry_after is not None:
-        document["retry_after"] = retry_after
-        headers["Retry-After"] = str(retry_after)
-    return Response(_encode(document), error.status, headers, "application/problem+json")
+    return Problem(
+        type="about:blank",
+        title=error.title,
+        status=error.status,
+        code=error.code,
+        detail=error.detail,
+        field=UNSET if error.field is None else error.field,
+        limit=UNSET if error.limit is None else error.limit,
+        retry_after=UNSET if retry_after is None else retry_after,
+    )
 
 
 async def on_headwater_error(request: Request, error: Exception) -> Response:
@@ -124,8 +145,11 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
         return problem(MethodNotAllowed(detail, headers={"Allow": allowed}))
     if error.status_code == 404:
         return problem(NotFound(f"There is nothing at {request.url.path}."))
-    document = {"type": "about:blank", "title": error.detail, "status": error.status_code, "code": "http_error"}
-    return Response(_encode(document), error.status_code, headers, "application/problem+json")
+    title = HTTPStatus(error.status_code).phrase
+    document = Problem(
+        type="about:blank", title=title, status=error.status_code, code="http_error", detail=error.detail
+    )
+    return Response(_encode(document), error.status_code, headers, PROBLEM)
 
 
 def _allowed(request: Request) -> str:

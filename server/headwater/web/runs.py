@@ -7,54 +7,97 @@ from starlette.responses import Response
 from headwater.core.events import Status
 from headwater.core.lifecycle import TRANSITIONS
 from headwater.core.position import START
-from headwater.core.run import RunRequest
+from headwater.core.run import Run, RunRequest
 from headwater.errors import TooMany, Unavailable
 from headwater.formats.base import Format
 from headwater.formats.native import Native
 from headwater.formats.ndjson import Ndjson
 from headwater.formats.text import PlainText
 from headwater.state import AppState
+from headwater.web import examples
 from headwater.web.auth import principal_of
+from headwater.web.operation import Answer, Body, operation
 from headwater.web.parse import idempotency_key, one_of, position_of, read_json, wants_event_stream, whole_number
-from headwater.web.render import json_response, run_answer, run_summary
+from headwater.web.render import json_response, run_answer, run_list, run_summary
 from headwater.web.stream import LogResponse, come_back, draw_retry_ms
+from headwater.web.visit import Visit
 
 FORMATS: dict[str, type[Format]] = {"native": Native, "ndjson": Ndjson, "text": PlainText}
 _STATUSES: dict[str, Status] = {status: status for status in TRANSITIONS}
+_FORMAT = examples.choice("format", FORMATS, "How the events are written; without it `native`.", "text")
 # Rows of a list that does not say: a screenful.
 _PAGE = 20
 
 
+@operation(
+    "runs:write",
+    Answer(status=202, description="It is started.", example=examples.STARTED, headers=examples.WHERE),
+    *examples.streams_of(FORMATS.values(), headers=examples.WHERE),
+    body=Body(RunRequest, examples.REQUESTS),
+    parameters=(_FORMAT, examples.IDEMPOTENCY_KEY),
+    errors=(
+        examples.NOT_A_KEY,
+        examples.UNKNOWN_MODEL,
+        examples.KEY_CONFLICT,
+        examples.NOT_A_CHOICE,
+        examples.FULL,
+        examples.DRAINING,
+        examples.DAMAGED,
+    ),
+)
 async def create_run(request: Request[AppState]) -> Response:
     """`POST /v1/runs`: start a run; 202 with where to follow it, or its events themselves."""
     state = request.state
-    principal = principal_of(request)
     form = one_of(request, "format", FORMATS)
     key = idempotency_key(request)
-    body = await read_json(request, RunRequest)
-    streams = body.stream or form is not None or wants_event_stream(request)
-    if streams:
-        state["hub"].check_room()  # before there is a run that would be started for nobody
-    created = await state["runs"].start(principal, body, key, awaited=streams)
-    run, root = created.run, _root(request)
-    url = f"{root}/v1/runs/{run.id}"
-    headers = {"Headwater-Run": run.id, "Content-Location": url, "Location": url}
-    if not created.fresh:
-        headers["Idempotent-Replayed"] = "true"
-    if not streams:
-        task = BackgroundTask(state["background"].after_start, run.id) if created.fresh else None
-        return json_response(run_summary(run, root), 202, headers, task)
+    body = await read_json(request, RunRequest, state["quotas"].input_bytes())
+    if body.stream or form is not None or wants_event_stream(request):
+        return await _create_and_follow(request, body, key, form or Native)
+    created = await state["runs"].start(principal_of(request), body, key)
+    task = BackgroundTask(state["background"].after_start, created.run.id) if created.fresh else None
+    return json_response(
+        run_summary(created.run, _root(request)), 202, _started(request, created.run, created.fresh), task
+    )
+
+
+async def _create_and_follow(
+    request: Request[AppState], body: RunRequest, key: str | None, form: type[Format]
+) -> Response:
+    state = request.state
+    state["hub"].check_room()  # before there is a run that would be started for nobody
+    visit = await Visit.begin(request)
     try:
-        start = START if created.fresh else None
-        cursor = await state["hub"].follow(run, form or Native, start, fresh=created.fresh)
-    finally:
-        if created.fresh:
-            # A background task would wait for the end of the stream that it is to start.
-            state["executor"].wake(run.id)
+        created = await state["runs"].start(principal_of(request), body, key, awaited=True)
+        try:
+            start = START if created.fresh else None
+            cursor = await state["hub"].follow(created.run, form, start, fresh=created.fresh)
+        finally:
+            if created.fresh:
+                # A background task would wait for the end of the stream that it is to start.
+                state["executor"].wake(created.run.id)
+    except BaseException:
+        visit.close()
+        raise
+    visit.follow(request, cursor)
     task = BackgroundTask(state["background"].remove_expired)
-    return LogResponse(cursor, draw_retry_ms(state["config"]), headers, task)
+    return LogResponse(
+        cursor, draw_retry_ms(state["config"]), _started(request, created.run, created.fresh), task, visit.close
+    )
 
 
+def _started(request: Request[AppState], run: Run, fresh: bool) -> dict[str, str]:
+    """The headers that name a run and where it is."""
+    url = f"{_root(request)}/v1/runs/{run.id}"
+    headers = {"Headwater-Run": run.id, "Content-Location": url, "Location": url}
+    return headers if fresh else headers | {"Idempotent-Replayed": "true"}
+
+
+@operation(
+    "runs:read",
+    Answer(description="A page of them.", example=examples.LISTED),
+    parameters=(examples.CONVERSATION, examples.STATUS, examples.BEFORE, examples.limit(_PAGE)),
+    errors=(examples.NOT_A_STATUS, examples.UNKNOWN_RUN),
+)
 async def list_runs(request: Request[AppState]) -> Response:
     """`GET /v1/runs`: the caller's runs, newest first."""
     page = await request.state["runs"].list(
@@ -64,28 +107,56 @@ async def list_runs(request: Request[AppState]) -> Response:
         before=request.query_params.get("before"),
         limit=whole_number(request, "limit", default=_PAGE, low=1, high=request.state["config"].max_page),
     )
-    rows = [run_summary(run, _root(request)) for run in page.runs]
-    return json_response({"object": "list", "data": rows, "has_more": page.has_more})
+    return json_response(run_list(page.runs, _root(request), has_more=page.has_more))
 
 
+@operation(
+    "runs:read",
+    Answer(description="The run.", example=examples.ENDED),
+    errors=(examples.UNKNOWN_RUN, examples.DAMAGED),
+)
 async def get_run(request: Request[AppState]) -> Response:
     """`GET /v1/runs/{id}`: the run with its output so far."""
     answer = await request.state["runs"].read(principal_of(request), request.path_params["run_id"])
     return json_response(run_answer(answer, _root(request)))
 
 
+@operation(
+    "runs:write",
+    Answer(status=204, description="It is gone.", example=None),
+    errors=(examples.UNKNOWN_RUN, examples.NOT_ENDED),
+)
 async def delete_run(request: Request[AppState]) -> Response:
     """`DELETE /v1/runs/{id}`: remove an ended run."""
     await request.state["runs"].delete(principal_of(request), request.path_params["run_id"])
     return Response(status_code=204)
 
 
+@operation(
+    "runs:write",
+    Answer(description="The run, as it stands then.", example=examples.CANCELLED),
+    errors=(examples.UNKNOWN_RUN, examples.DAMAGED),
+)
 async def cancel_run(request: Request[AppState]) -> Response:
     """`POST /v1/runs/{id}/cancel`: cancel, wait up to a second for the end, answer with the run."""
     answer = await request.state["runs"].cancel(principal_of(request), request.path_params["run_id"])
     return json_response(run_answer(answer, _root(request)))
 
 
+@operation(
+    "runs:read",
+    *examples.streams_of(FORMATS.values(), headers={}),
+    Answer(status=204, description="The run has ended, and nothing lies after the position.", example=None),
+    parameters=(_FORMAT, *examples.RESUME),
+    errors=(
+        examples.UNKNOWN_RUN,
+        examples.NOT_A_POSITION,
+        examples.NOT_A_CHOICE,
+        examples.FULL,
+        examples.DRAINING,
+        examples.DAMAGED,
+    ),
+)
 async def run_events(request: Request[AppState]) -> Response:
     """`GET /v1/runs/{id}/events`: follow the run from a position, or from a snapshot."""
     state = request.state
@@ -95,14 +166,21 @@ async def run_events(request: Request[AppState]) -> Response:
         await state["runs"].find(principal_of(request), request.path_params["run_id"])
         return Response(headers={"Cache-Control": "no-cache, no-transform"}, media_type=form.media_type)
     try:
-        cursor = await state["runs"].follow(principal_of(request), request.path_params["run_id"], form, position)
+        visit = await Visit.begin(request)
+        try:
+            cursor = await state["runs"].follow(principal_of(request), request.path_params["run_id"], form, position)
+        except BaseException:
+            visit.close()
+            raise
     except (Unavailable, TooMany) as error:
         if form is Native and wants_event_stream(request):
             return come_back(error, state["config"])
         raise
     if cursor is None:
+        visit.close()
         return Response(status_code=204, headers={"Cache-Control": "no-cache, no-transform"})
-    return LogResponse(cursor, draw_retry_ms(state["config"]))
+    visit.follow(request, cursor)
+    return LogResponse(cursor, draw_retry_ms(state["config"]), on_close=visit.close)
 
 
 def _root(request: Request[AppState]) -> str:

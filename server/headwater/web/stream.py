@@ -1,7 +1,7 @@
 """The response that follows a log, in any format."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import anyio
@@ -43,6 +43,7 @@ class LogResponse(EventSourceResponse):
         retry_ms: int,
         headers: dict[str, str] | None = None,
         background: BackgroundTask | None = None,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(
             _Nothing(),
@@ -53,6 +54,7 @@ class LogResponse(EventSourceResponse):
         )
         self._cursor = cursor
         self._retry_ms = retry_ms
+        self._on_close = on_close
         self._broken = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,6 +67,7 @@ class LogResponse(EventSourceResponse):
                 await self._write_over(connection, send)
         finally:
             self._cursor.close()
+            self._on_close()
 
     async def _write_over(self, connection: Connection, send: Send) -> None:
         self._cursor.line = connection

@@ -1,4 +1,6 @@
-"""The contract of `store/base.py` as tests. An engine's test file inherits the classes and adds `make_store`.
+"""The contracts of `store/base.py`, `vault.py` and `limits.py` as tests.
+
+An engine's test file inherits the classes and adds `make_store`.
 
     class TestHere(StoreContract):
         @pytest.fixture
@@ -14,14 +16,16 @@ from tests.store.contract.cancels import Cancels
 from tests.store.contract.durability import Durability
 from tests.store.contract.expiry import Expiry
 from tests.store.contract.leases import Leases
+from tests.store.contract.limits import Places, Windows
 from tests.store.contract.reads import Reads
 from tests.store.contract.runs import Runs
+from tests.store.contract.vault import Keys, Tickets
 
 __all__ = ["DurableStoreContract", "StoreContract"]
 
 
 @pytest.mark.anyio
-class StoreContract(Runs, Leases, Appends, Cancels, Reads, Expiry):
+class StoreContract(Runs, Leases, Appends, Cancels, Reads, Expiry, Keys, Tickets, Windows, Places):
     """What every engine promises."""
 
 

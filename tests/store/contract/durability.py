@@ -4,6 +4,9 @@ from headwater.core.events import Text
 from headwater.core.position import START
 from headwater.entropy import new_tag
 from headwater.store.base import Outcome
+from headwater.store.limits import Charge
+from tests.store.contract.limits import assert_used
+from tests.store.contract.vault import an_api_key
 from tests.store.maker import StoreMaker
 from tests.store.producing import Producer, a_key, a_run, start, take, texts
 
@@ -34,3 +37,24 @@ class Durability:
         await make_store.advance(make_store.lease_s)
         heir: Producer = await take(again, one.run_id, seen=1)
         assert heir.token == 2
+
+    async def test_keys_and_tickets_survive(self, make_store: StoreMaker) -> None:
+        store = await make_store.open()
+        vault, key = make_store.vault(store), an_api_key()
+        await vault.add_key(key)
+        await vault.add_ticket("digest", b"payload", make_store.run_ttl_s)
+        version = await vault.version()
+        await store.close()
+        vault = make_store.vault(await make_store.open())
+        assert (await vault.keys(), await vault.version()) == ([key], version)
+        assert await vault.ticket("digest", use_up=True) == b"payload"
+
+    async def test_what_was_counted_survives_and_so_do_the_places_of_runs(self, make_store: StoreMaker) -> None:
+        store = await make_store.open()
+        limits, window_s = make_store.limits(store), make_store.run_ttl_s
+        await limits.charge([Charge("requests:ann", 5, window_s, 3)])
+        await limits.hold("runs:ann", "run_a", 1, window_s)
+        await store.close()
+        limits = make_store.limits(await make_store.open())
+        await assert_used(limits, "requests:ann", 3, window_s)
+        assert await limits.holders("runs:ann") == ["run_a"]

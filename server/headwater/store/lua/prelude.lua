@@ -43,3 +43,9 @@ local function expire_at(at, ...)
     redis.call('PEXPIREAT', key, at)
   end
 end
+
+-- A set that is ordered by time vanishes with the last that is in it.
+local function expire_with_last(set)
+  local last = redis.call('ZRANGE', set, -1, -1, 'WITHSCORES')
+  redis.call('PEXPIREAT', set, whole(tonumber(last[2])))
+end

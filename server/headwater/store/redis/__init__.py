@@ -1,5 +1,7 @@
 """The engine for more than one worker: a Redis that all of them reach."""
 
+from headwater.store.redis.limits import RedisLimits
 from headwater.store.redis.store import RedisStore
+from headwater.store.redis.vault import RedisVault
 
-__all__ = ["RedisStore"]
+__all__ = ["RedisLimits", "RedisStore", "RedisVault"]

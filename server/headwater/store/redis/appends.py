@@ -11,7 +11,8 @@ from headwater.core.position import START
 from headwater.redis_client import Command
 from headwater.store.base import Append, AppendResult, Outcome
 from headwater.store.redis import scripts
-from headwater.store.redis.place import Place, log
+from headwater.store.redis.door import log
+from headwater.store.redis.place import Place
 from headwater.store.redis.replies import to_position
 
 

@@ -12,7 +12,8 @@ from headwater.errors import IdempotencyConflict
 from headwater.redis_client import Command
 from headwater.store.base import Claim, Created, IdempotencyKey
 from headwater.store.redis import reads, scripts
-from headwater.store.redis.place import Place, in_ms, value_of
+from headwater.store.redis.door import in_ms
+from headwater.store.redis.place import Place, value_of
 from headwater.store.redis.replies import to_run
 
 _encode = msgspec.json.Encoder().encode

@@ -56,6 +56,23 @@ class Keys(Struct, frozen=True):
         return f"{self.prefix}:keys"
 
     @property
+    def vault(self) -> str:
+        """A hash: each API key as JSON, when it was revoked, and a version that changes with them."""
+        return f"{self.prefix}:vault"
+
+    def ticket(self, digest: str) -> str:
+        """A hash: what a ticket stands for, and until when."""
+        return f"{self.prefix}:ticket:{{{digest}}}"
+
+    def window(self, name: str) -> str:
+        """A hash: what has been counted under a name, and when that ends."""
+        return f"{self.prefix}:window:{{{name}}}"
+
+    def places(self, name: str) -> str:
+        """A sorted set: who holds places under a name, by when they expire."""
+        return f"{self.prefix}:places:{{{name}}}"
+
+    @property
     def probe(self) -> str:
         """A string that is written to see whether writing works."""
         return f"{self.prefix}:probe"

@@ -13,7 +13,8 @@ from headwater.errors import DamagedLog
 from headwater.redis_client import Command
 from headwater.store.base import Cancelled, Lease, RenewResult, Stale
 from headwater.store.redis import scripts
-from headwater.store.redis.place import Place, in_ms
+from headwater.store.redis.door import in_ms
+from headwater.store.redis.place import Place
 from headwater.store.redis.replies import to_position, to_run, to_top
 
 # A run whose creation was begun and never finished: no request takes as long as this.

@@ -1,7 +1,6 @@
-"""What every operation needs: the way to Redis, the names of keys, the time, and what waits for nobody."""
+"""What every operation on runs needs: a door, who works here, and what waits for nobody."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -12,34 +11,23 @@ from redis.exceptions import ResponseError
 from headwater.errors import DamagedLog, StoreUnavailable
 from headwater.redis_client import Command, RedisClient, Script
 from headwater.store.redis import scripts
+from headwater.store.redis.door import Door, log
 from headwater.store.redis.keys import Keys
 from headwater.tasks import say_why_it_failed
-
-log = logging.getLogger("headwater.store")
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Place:
+class Place(Door):
     """One worker's place at a Redis. `ttl_ms` is how long an ended run is kept."""
 
     def __init__(
         self, client: RedisClient, worker: str, keys: Keys, ttl_ms: int, clock: Callable[[], float] | None
     ) -> None:
-        self.client = client
+        super().__init__(client, keys, clock)
         self.worker = worker
-        self.keys = keys
         self.ttl_ms = ttl_ms
-        self._clock = clock
         self._aside: set[asyncio.Task[None]] = set()
-
-    def now(self) -> str:
-        """What the scripts are told of the time: nothing, where their Redis knows it."""
-        return "" if self._clock is None else str(in_ms(self._clock()))
-
-    def run_script(self, script: Script, keys: Sequence[str], *args: str | bytes | int | float) -> Command:
-        """A script that begins with the time."""
-        return self.client.call(script, keys, self.now(), *args)
 
     def of_run(self, script: Script, run_id: str, *args: str | bytes | int | float) -> Command:
         """A script on all keys of one run."""
@@ -49,11 +37,6 @@ class Place:
     def stand(self, run_id: str) -> Command:
         """Where a run stands."""
         return self.run_script(scripts.STAND, [self.keys.run(run_id)])
-
-    async def ask(self, command: Command) -> Any:
-        """The reply to one command, or the ResponseError that it is."""
-        (reply,) = await self.client.pipeline([command])
-        return reply
 
     async def ask_of(self, run_id: str, command: Command) -> Any:
         """The reply to a command on a run. Raises DamagedLog."""
@@ -117,8 +100,3 @@ def checked(replies: Sequence[Any]) -> Sequence[Any]:
         if isinstance(reply, ResponseError):
             raise reply
     return replies
-
-
-def in_ms(seconds: float) -> int:
-    """Whole milliseconds."""
-    return round(seconds * 1000)

@@ -24,8 +24,9 @@ from headwater.store.base import (
     Top,
 )
 from headwater.store.redis import appends, creation, leases, reads, removal
+from headwater.store.redis.door import in_ms
 from headwater.store.redis.keys import Keys
-from headwater.store.redis.place import Place, in_ms
+from headwater.store.redis.place import Place
 
 # How long the proof that writing works is kept.
 _PROBE_S = 60

@@ -1,5 +1,8 @@
 """The embedded engine: one SQLite file that one process owns."""
 
+from headwater.store.sqlite.limits import SqliteLimits
 from headwater.store.sqlite.store import SqliteStore
+from headwater.store.sqlite.vault import SqliteVault
+from headwater.store.sqlite.vault_file import open_vault_file
 
-__all__ = ["SqliteStore"]
+__all__ = ["SqliteLimits", "SqliteStore", "SqliteVault", "open_vault_file"]

@@ -26,20 +26,21 @@ _SYNCHRONOUS: Final = ("NORMAL", "FULL")
 
 
 class DatabaseFile:
-    """One SQLite file, owned by this process from `open` to `close`.
+    """One SQLite file, owned by this process from `open` to `close`, unless it is not used `alone`.
 
     `writer` is the writing connection; `readers` holds the idle reading ones. In memory both are
     one connection, for nothing else can see it.
     """
 
-    def __init__(self, path: str, *, synchronous: str, max_bytes: int | None, readers: int) -> None:
+    def __init__(self, path: str, *, synchronous: str, max_bytes: int | None, readers: int, alone: bool = True) -> None:
         self.name = path
         self.in_memory = path == MEMORY
         self.readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        self.reader_count = readers
         self._path = Path(path)
         self._synchronous = synchronous
         self._max_bytes = max_bytes
-        self._reader_count = readers
+        self._alone = alone
         self._connections: list[sqlite3.Connection] = []
         self._lock: int | None = None
 
@@ -73,7 +74,11 @@ class DatabaseFile:
             self.readers.put(db)
             return
         self._path = Path(os.path.realpath(self.name))  # a file may have several names, but only one lock
-        self._claim()
+        if self._path.is_dir():
+            raise IsADirectoryError
+        if self._alone:
+            self._claim()
+        self._create()
         db = self._connect(str(self._path))
         schema.check(db, self.name)
         if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
@@ -86,7 +91,7 @@ class DatabaseFile:
         if self._max_bytes is not None:
             page_bytes = db.execute("PRAGMA page_size").fetchone()[0]
             db.execute(f"PRAGMA max_page_count = {max(1, self._max_bytes // page_bytes)}")
-        for _ in range(self._reader_count):
+        for _ in range(self.reader_count):
             self.readers.put(self._connect(f"{self._path.as_uri()}?mode=ro"))
 
     def _connect(self, where: str) -> sqlite3.Connection:
@@ -98,8 +103,6 @@ class DatabaseFile:
         return db
 
     def _claim(self) -> None:
-        if self._path.is_dir():
-            raise IsADirectoryError
         self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,9 +114,15 @@ class DatabaseFile:
             ) from None
         os.truncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
-        # Conversations are private; SQLite gives its other files the mode of this one. Not before the
-        # lock: closing any descriptor of the file would drop the locks that another store here has on it.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+    def _create(self) -> None:
+        # Conversations are private; SQLite gives its other files the mode of this one. One that is there is not
+        # opened: closing any descriptor of the file would drop the locks that another store here has on it.
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            if not os.access(self._path, os.R_OK | os.W_OK):
+                raise PermissionError from None
 
     def close(self) -> None:
         """Let go of everything; the writer last, for it is the one that can empty the write-ahead log."""

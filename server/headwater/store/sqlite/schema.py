@@ -6,12 +6,13 @@ from typing import Final
 from headwater.errors import ConfigError
 from headwater.store.sqlite.transactions import transaction
 
-VERSION: Final = 2
+VERSION: Final = 3
 _APPLICATION_ID: Final = 0x48445754  # "HDWT", in the file's header: this file is ours
 
 # A request may be megabytes: apart from `runs`, whose rows change. For entries and tops see `logs`:
 # `prev` is the entry before in the same log, 0 for the first, and a top is its log's newest entry.
-# Tops are apart so that those of hundreds of runs share a page.
+# Tops are apart so that those of hundreds of runs share a page. Of what expires, `until` says when; the tables
+# from `tickets` on are swept as they grow.
 _TABLES: Final = (
     """CREATE TABLE runs (
         n INTEGER PRIMARY KEY,
@@ -63,6 +64,29 @@ _TABLES: Final = (
     ) WITHOUT ROWID""",
     "CREATE INDEX keys_by_run ON keys (run)",
     "CREATE INDEX keys_by_end ON keys (kept_until)",
+    """CREATE TABLE api_keys (
+        id TEXT NOT NULL PRIMARY KEY,
+        name TEXT NOT NULL,
+        tenant TEXT NOT NULL,
+        scopes TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        expires_at REAL,
+        revoked_at REAL
+    )""",
+    "CREATE TABLE vault (n INTEGER PRIMARY KEY, version INTEGER NOT NULL)",
+    "INSERT INTO vault (n, version) VALUES (1, 0)",
+    "CREATE TABLE tickets (digest TEXT NOT NULL PRIMARY KEY, payload BLOB NOT NULL, until REAL NOT NULL)",
+    "CREATE INDEX tickets_by_end ON tickets (until)",
+    "CREATE TABLE windows (name TEXT NOT NULL PRIMARY KEY, used INTEGER NOT NULL, until REAL NOT NULL)",
+    "CREATE INDEX windows_by_end ON windows (until)",
+    """CREATE TABLE places (
+        name TEXT NOT NULL,
+        member TEXT NOT NULL,
+        until REAL NOT NULL,
+        PRIMARY KEY (name, member)
+    )""",
+    "CREATE INDEX places_by_end ON places (until)",
 )
 
 

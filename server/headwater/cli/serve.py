@@ -1,4 +1,4 @@
-"""The command `headwater`. It owns the signals: drain first, only then uvicorn's exit."""
+"""`headwater serve`. It owns the signals: drain first, only then uvicorn's exit."""
 
 import asyncio
 import contextlib
@@ -10,20 +10,23 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import click
 import uvicorn
 import uvloop
-from dotenv import dotenv_values
 from starlette.applications import Starlette
 
+from headwater.access import Access
 from headwater.app import check, create_app, lifespan
-from headwater.config import Config, config_from
+from headwater.cli.common import environment, refusals
+from headwater.cli.logs import set_up_logging
+from headwater.config import PREFIX, Config, config_from
 from headwater.errors import ConfigError
 from headwater.executor import Executor
 from headwater.hub import Hub
-from headwater.supervisor import FINISHING, REFUSED, SIGNALS, Inherited, Supervisor, take_inherited
+from headwater.state import AppState
+from headwater.supervisor import FINISHING, SIGNALS, Inherited, Supervisor, take_inherited
 from headwater.version import VERSION
 from headwater.web.connection import Connection
 
@@ -37,13 +40,7 @@ GC_THRESHOLDS = (50_000, 20, 20)
 BACKLOG = 2_048
 
 
-@click.group()
-@click.version_option(VERSION, prog_name="headwater")
-def main() -> None:
-    """Headwater: start an answer once, stream it durably, follow and resume it from anywhere."""
-
-
-@main.command()
+@click.command()
 @click.option("--host", help="Address to listen on. Without keys: loopback only.  [127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [8000]")
 @click.option("--store", help="sqlite:FILE, sqlite::memory: or redis://HOST:PORT/DB  [sqlite:headwater.db]")
@@ -57,67 +54,53 @@ def main() -> None:
     help="Wait so many seconds for the store to answer at the start.  [0]",
 )
 @click.option("--faults", is_flag=True, default=None, help="Let requests ask the demo model for faults.")
+@click.option(
+    "--insecure-no-auth", is_flag=True, default=None, help="Listen beyond loopback without asking anybody for a key."
+)
 def serve(**options: Any) -> None:
     """Start the server. Each option is also a variable: --port is HEADWATER_PORT, in the environment or .env."""
-    try:
+    with refusals():
         inherited = take_inherited()
-        environ = _dot_env() | dict(os.environ)
+        environ = environment()
         config = config_from(environ, **options)
-        _set_up_logging(config.log_level)
-        _refuse_strangers(config.host)
+        set_up_logging(config.log_level)
         if config.workers > 1:
-            sys.exit(_supervise(config))
+            sys.exit(_supervise(config, options))
         app = create_app(config, environ=environ)
         port = inherited.port if inherited else _listen(config)
         with port as sock, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(app, config, sock, inherited))
-    except ConfigError as error:
-        click.echo(f"headwater: {error}", err=True)
-        sys.exit(REFUSED)
 
 
-def _supervise(config: Config) -> int:
+def _supervise(config: Config, options: Mapping[str, Any]) -> int:
     """Run several workers; the exit code. The models file is left to them: it may name modules to import."""
     check(config)
     with _listen(config) as sock, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         say_welcome = partial(click.echo, welcome(sock.getsockname()), err=True)
-        return runner.run(Supervisor(_worker_command(), sock, config.workers, on_listening=say_welcome).run())
+        # `-P`: as with the console command, the folder it is started in hides no module of ours.
+        command = [sys.executable, "-P", "-m", "headwater", "serve"]
+        variables = _worker_variables(options)
+        supervisor = Supervisor(command, sock, config.workers, variables=variables, on_listening=say_welcome)
+        return runner.run(supervisor.run())
 
 
-def _worker_command() -> list[str]:
-    """This command with the options it was given, for a worker alone.
+def _worker_variables(options: Mapping[str, Any]) -> dict[str, str]:
+    """The command's options, for a worker alone: as variables, since everybody can see a process's arguments."""
+    given = {name: value for name, value in options.items() if value is not None} | {"workers": 1}
+    return {f"{PREFIX}{name.upper()}": str(value) for name, value in given.items()}
 
-    `-P`: as with the console command, the folder it is started in hides no module of ours.
+
+def _refuse_strangers(host: str, config: Config, access: Access) -> None:
+    """Without keys whoever reaches the server may use it, so only this machine may reach it. Raises ConfigError.
+
+    `host` is the address of the socket: what a name or an empty text stood for is settled there.
     """
-    context = click.get_current_context()
-    given = context.params | {"workers": 1}
-    options = [(param.opts[0], given[str(param.name)]) for param in context.command.params]
-    chosen = [name if value is True else f"{name}={value}" for name, value in options if value is not None]
-    return [sys.executable, "-P", "-m", "headwater", "serve", *chosen]
-
-
-def _dot_env() -> dict[str, str]:
-    """What `.env` sets, if there is one. Raises ConfigError."""
-    try:
-        return {name: value for name, value in dotenv_values(".env").items() if value is not None}
-    except UnicodeDecodeError as error:
-        raise ConfigError(f".env: is not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise ConfigError(f".env: cannot be read: {error.strerror}") from None
-
-
-def _refuse_strangers(host: str) -> None:
-    """Without keys whoever reaches the server may use it, so only this machine may reach it."""
-    if host == "localhost":
-        return
-    try:
-        if ipaddress.ip_address(host).is_loopback:
-            return
-    except ValueError:
-        pass
-    raise ConfigError(
-        f"will not listen on {host}: there are no keys, so whoever reaches it could use it; use --host 127.0.0.1"
-    )
+    if not (ipaddress.ip_address(host).is_loopback or access.asks or config.insecure_no_auth):
+        raise ConfigError(
+            f"will not listen on {host}: there are no keys, so whoever reaches it could use it; set "
+            "HEADWATER_KEYS or HEADWATER_JWT_…, make a key with headwater keys create, use --host 127.0.0.1, "
+            "or take the risk with --insecure-no-auth"
+        )
 
 
 @contextlib.contextmanager
@@ -139,7 +122,9 @@ def _listen(config: Config) -> Iterator[socket.socket]:
 
 async def _serve(app: Starlette, config: Config, sock: socket.socket, inherited: Inherited | None) -> None:
     _spare_the_collector()
-    async with lifespan(app) as state:
+    async with lifespan(app) as entered:
+        state = cast(AppState, entered)
+        _refuse_strangers(sock.getsockname()[0], config, state["access"])
         server = Server(app, config, state, inherited)
         await server.serve([sock])
 
@@ -157,9 +142,7 @@ class Server(uvicorn.Server):
     One with a supervisor leaves what there is to say to it, and drains when it dies.
     """
 
-    def __init__(
-        self, app: Starlette, config: Config, state: Mapping[str, Any], inherited: Inherited | None = None
-    ) -> None:
+    def __init__(self, app: Starlette, config: Config, state: AppState, inherited: Inherited | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -239,16 +222,3 @@ Headwater {VERSION} is listening on {url}
   Open the page      {url}/
   Use your model     OPENAI_BASE_URL=http://127.0.0.1:11434/v1 headwater serve      (or headwater.toml: docs/models.md)
 """
-
-
-def _set_up_logging(level: str) -> None:
-    number = _LOG_LEVELS.get(level.lower())
-    if number is None:
-        raise ConfigError(f"HEADWATER_LOG_LEVEL must be debug, info, warning or error, not {level!r}")
-    logging.basicConfig(level=number, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
-    # A line per request and per start of uvicorn is for looking into it, not for every day.
-    logging.getLogger("uvicorn").setLevel(number if number <= logging.DEBUG else logging.WARNING)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-
-
-_LOG_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}

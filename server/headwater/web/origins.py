@@ -1,0 +1,107 @@
+"""Which names this server answers to, and which sites' pages may use it."""
+
+import re
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from headwater.errors import BadRequest, ConfigError, Forbidden, HeadwaterError
+from headwater.state import AppState
+from headwater.web.render import problem
+
+# What changes nothing: a page of another site may cause it, but cannot read the answer.
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
+# What pages of other sites may send, and see, beyond what every page may.
+READ_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID")
+SHOWN_HEADERS = (
+    "Content-Location",
+    "Headwater-Run",
+    "Idempotent-Replayed",
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Request-Id",
+)
+# For which a browser need not ask again; Chromium keeps it no longer.
+CORS_MAX_AGE_S = 7200
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+class SameSite:
+    """Refuses requests under a foreign name, and those that pages of other sites make to change something.
+
+    A foreign name is how a page reaches a server on the visitor's own machine: by a domain of its own that resolves to
+    loopback. A foreign origin is how it would use what the visitor may use.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Sequence[str], origins: Sequence[str]) -> None:
+        self.app = app
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._origins = frozenset(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                self._check(Headers(scope=scope), scope["method"])
+            except HeadwaterError as error:
+                await problem(error)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    def _check(self, headers: Headers, method: str) -> None:
+        check_host(headers, self._hosts)
+        if method not in _SAFE:
+            check_origin_of(headers, self._origins)
+
+
+def check_host(headers: Headers, hosts: frozenset[str]) -> None:
+    """Raises BadRequest for a name that is none of `hosts`; an empty set allows any."""
+    name = headers.get("host", "")
+    if hosts and name.lower() not in hosts and _without_port(name).lower() not in hosts:
+        shown = name if len(name) <= 100 else f"{name[:100]}…"
+        raise BadRequest(
+            f"This server does not answer to the name {shown!r}: add it to HEADWATER_TRUSTED_HOSTS.", field="Host"
+        )
+
+
+def check_origin_of(headers: Headers, origins: frozenset[str]) -> None:
+    """Raises Forbidden for a page of another site, unless its origin is among `origins`. Who is no page sends none."""
+    given = headers.getlist("origin")
+    if not given or (len(given) == 1 and (given[0] in origins or _is_same(given[0], headers.get("host", "")))):
+        return
+    raise Forbidden("Pages of this origin may not use this server: add it to HEADWATER_ORIGINS.", field="Origin")
+
+
+def check_origin(connection: HTTPConnection[AppState]) -> None:
+    """For a WebSocket's handshake, which no other rule of the browser holds back: raises Forbidden, BadRequest."""
+    config = connection.state["config"]
+    check_host(connection.headers, frozenset(host.lower() for host in config.trusted_hosts))
+    check_origin_of(connection.headers, frozenset(config.origins))
+
+
+def check_origins(origins: Sequence[str]) -> None:
+    """Raises ConfigError for what is no exact origin."""
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ConfigError(
+                f"HEADWATER_ORIGINS: {origin!r} is no origin: write https://app.example.com, each one exactly"
+            )
+
+
+def _is_same(origin: str, host: str) -> bool:
+    """Whether a page of this origin came from the name that it asks now."""
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    default = _DEFAULT_PORTS.get(parts.scheme)
+    return default is not None and parts.netloc.removesuffix(default) == host.lower().removesuffix(default)
+
+
+def _without_port(name: str) -> str:
+    return re.sub(r":[0-9]+$", "", name)

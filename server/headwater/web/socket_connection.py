@@ -1,0 +1,61 @@
+"""uvicorn's WebSocket, with an answer to every handshake and an end to every connection."""
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from headwater.errors import Draining, HeadTooLarge
+from headwater.web.connection import EXTENSION
+from headwater.web.render import problem
+
+# As its parser has it, which is stricter than ours of HTTP.
+LINE_BYTES_MAX = 8 * 1024
+
+
+class SocketConnection(WebSocketsSansIOProtocol):
+    """A connection that can be broken off where its client takes nothing any more."""
+
+    transport: asyncio.Transport
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # Of a handshake that its parser does not take it says nothing, and would wait for ever.
+        if self.conn.handshake_exc is not None and not self.handshake_initiated and not self.transport.is_closing():
+            self._refuse()
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.handshake_complete:  # else it is refused already
+            self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]  # ASGI leaves the values open
+
+    def shutdown(self) -> None:
+        """The server exits: say so, rather than that a service restarts, which is the supervisor's to know."""
+        if self.handshake_complete and not self.close_sent:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": Draining.close_code})
+            self.conn.send_close(Draining.close_code, "the server is shutting down: connect again")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+        super().shutdown()
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self.see_it_off()
+
+    def see_it_off(self, left: int = 0) -> None:
+        """Drop it once the client takes nothing any more: `left` bytes were there a while ago."""
+        size = self.transport.get_write_buffer_size()
+        if size and size == left:
+            self.transport.abort()
+        elif size:
+            self.loop.call_later(self.app_state["config"].slow_reader_s, self.see_it_off, size)
+
+    def _refuse(self) -> None:
+        limit = LINE_BYTES_MAX
+        error = HeadTooLarge(f"A WebSocket's request may have lines of {limit} bytes, and 128 headers.", limit=limit)
+        response = problem(error)
+        headers = [*response.raw_headers, (b"connection", b"close")]
+        head = STATUS_LINE[error.status] + b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(head + b"\r\n" + bytes(response.body))
+        self.transport.close()

@@ -1,0 +1,245 @@
+"""Every route, and whoever may come to it: from the route table, so that a new route needs a row here."""
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from msgspec import Struct
+from starlette.routing import Route
+
+from headwater.app import ROUTES
+from headwater.config import Config
+from headwater.core.access import SCOPES
+from headwater.web.operation import operation_of
+from tests.api.calls import DEADLINE_S, ENDED, QUICK, SLOW
+from tests.support.keys import JWT_SECRET, add_key, bearer, revoke, token
+from tests.support.server import ServerProcess
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+
+class Row(Struct, frozen=True):
+    """How to call a route so that it succeeds with `status`; `{run}` is a run of the caller's tenant.
+
+    `stranger` is what another tenant's caller gets; `ended` says that the run must have ended.
+    """
+
+    status: int
+    stranger: int
+    body: dict[str, Any] | None = None
+    ended: bool = False
+    query: str = ""
+
+
+ROWS = {
+    "POST /v1/runs": Row(202, 202, {"input": "hello", "extra": QUICK}),
+    "GET /v1/runs": Row(200, 200),
+    "GET /v1/runs/{run_id:run}": Row(200, 404),
+    "DELETE /v1/runs/{run_id:run}": Row(204, 404, ended=True),
+    "POST /v1/runs/{run_id:run}/cancel": Row(200, 404),
+    "GET /v1/runs/{run_id:run}/events": Row(200, 404, ended=True),
+    "POST /v1/tickets": Row(201, 404, {"run": "{run}"}),
+    "GET /metrics": Row(200, 200),
+}
+ENDPOINTS = {
+    f"{method} {route.path}": operation_of(route.endpoint)
+    for route in ROUTES
+    if isinstance(route, Route)
+    for method in sorted((route.methods or set()) - {"HEAD"})
+}
+OPEN = {"GET /", "GET /healthz", "GET /readyz", "GET /openapi.json"}
+
+
+class House:
+    """A server that asks, and credentials of every kind for it."""
+
+    def __init__(self, server: ServerProcess, api: httpx2.Client) -> None:
+        self.server = server
+        self.config = Config(store=f"sqlite:{server.database}")
+        self.api = api
+        self.credentials: dict[str, str] = {}
+
+    async def prepare(self) -> None:
+        self.credentials = {
+            "right": await add_key(self.config),
+            "stranger": await add_key(self.config, tenant="elsewhere"),
+            "revoked": await add_key(self.config),
+            "expired": await add_key(self.config, expires_in=-1),
+            "unknown": "hwk_aaaaaaaaaaaa_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "wrong": "no-key-at-all",
+            "powerless": token(),
+            "expired token": token(expires_in=-1, scope=" ".join(SCOPES)),
+            "forged token": token(secret="of somebody else, and as long as it has to be", scope=" ".join(SCOPES)),
+            "right token": token(scope=" ".join(SCOPES)),
+            "wrong secret": "",
+        }
+        right = self.credentials["right"]
+        self.credentials["wrong secret"] = right[:-4] + ("aaaa" if not right.endswith("aaaa") else "bbbb")
+        await revoke(self.config, self.credentials["revoked"])
+
+    def run(self, *, ended: bool) -> str:
+        """A new run of the right caller's."""
+        headers = bearer(self.credentials["right"])
+        body = {"input": "hello", "extra": QUICK if ended else SLOW}
+        run = self.api.post("/v1/runs", json=body, headers=headers).json()
+        if ended:
+            wait_until(lambda: self.api.get(run["url"], headers=headers).json()["status"] in ENDED)
+        return str(run["id"])
+
+    def call(self, name: str, credential: str | None) -> httpx2.Response:
+        """Call a route as somebody, on a run of its own."""
+        row = ROWS[name]
+        run = self.run(ended=row.ended) if "{run" in name or (row.body and "run" in row.body) else ""
+        method, _, path = name.partition(" ")
+        body = row.body and {key: value if value != "{run}" else run for key, value in row.body.items()}
+        headers = {} if credential is None else bearer(self.credentials[credential])
+        return self.api.request(method, path.replace("{run_id:run}", run), json=body, headers=headers)
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    settings = {"jwt_secret": JWT_SECRET, "drain_s": 0, "drain_spread_s": 0, "address_requests_per_minute": 0}
+    server = ServerProcess(tmp_path_factory.mktemp("who"), settings=settings)
+    async with server:
+        with httpx2.Client(base_url=server.url, timeout=DEADLINE_S) as api:
+            house = House(server, api)
+            await house.prepare()
+            yield house
+
+
+def test_the_table_has_every_route() -> None:
+    assert ENDPOINTS.keys() == ROWS.keys() | OPEN
+    assert {name for name, operation in ENDPOINTS.items() if operation.needs is None} == OPEN | {"POST /v1/tickets"}
+
+
+@pytest.mark.parametrize("name", sorted(OPEN - {"GET /openapi.json"}))
+async def test_anybody_may_look_at_it(house: House, name: str) -> None:
+    for headers in ({}, bearer("no-key-at-all")):
+        assert house.api.get(name.removeprefix("GET "), headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+@pytest.mark.parametrize(
+    "who", [None, "wrong", "unknown", "wrong secret", "revoked", "expired", "expired token", "forged token"]
+)
+async def test_whoever_says_nothing_valid_is_not_let_in(house: House, name: str, who: str | None) -> None:
+    response = house.call(name, who)
+    assert response.status_code == 401, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["code"] == "unauthenticated"
+    assert response.headers["www-authenticate"].startswith("Bearer")
+    if who is not None:
+        assert response.json() == house.call(name, "unknown").json(), "all are refused alike"
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+async def test_whoever_lacks_the_scope_is_told_so(house: House, name: str) -> None:
+    response = house.call(name, "powerless")
+    assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+@pytest.mark.parametrize("who", ["right", "right token"])
+async def test_whoever_may_gets_it(house: House, name: str, who: str) -> None:
+    response = house.call(name, who)
+    assert response.status_code == ROWS[name].status, response.text
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+async def test_another_tenants_run_is_an_unknown_one(house: House, name: str) -> None:
+    response = house.call(name, "stranger")
+    assert response.status_code == ROWS[name].stranger, response.text
+    if response.status_code == 404:
+        unknown = house.api.get("/v1/runs/run_unknown", headers=bearer(house.credentials["stranger"]))
+        assert re.sub(r"run_\w+", "run_unknown", response.text) == unknown.text
+
+
+async def test_a_list_has_the_runs_of_the_callers_tenant_only(house: House) -> None:
+    run = house.run(ended=True)
+    ids = {
+        who: {row["id"] for row in house.api.get("/v1/runs", headers=bearer(house.credentials[who])).json()["data"]}
+        for who in ("right", "right token", "stranger")
+    }
+    assert run in ids["right"] and run in ids["right token"] and run not in ids["stranger"]
+
+
+async def test_each_scope_opens_its_own_routes_only(house: House) -> None:
+    for scope in sorted(SCOPES - {"admin"}):
+        house.credentials[scope] = token(scope=scope)
+        for name, row in ROWS.items():
+            if name == "POST /v1/tickets":
+                continue
+            allowed = ENDPOINTS[name].needs == scope
+            assert house.call(name, scope).status_code == (row.status if allowed else 403), (scope, name)
+
+
+async def test_a_run_that_was_shared_by_claim_is_seen_and_no_other(house: House) -> None:
+    shared, other = house.run(ended=True), house.run(ended=True)
+    guest = bearer(token(sub="guest", tenant="elsewhere", runs=[shared]))
+    assert house.api.get(f"/v1/runs/{shared}", headers=guest).status_code == 200
+    assert house.api.get(f"/v1/runs/{shared}/events", headers=guest).status_code == 200
+    assert house.api.get(f"/v1/runs/{other}", headers=guest).status_code == 404
+    assert house.api.get("/v1/runs", headers=guest).status_code == 403
+    assert house.api.delete(f"/v1/runs/{shared}", headers=guest).status_code == 403
+    writer = bearer(token(sub="guest", tenant="elsewhere", scope="runs:write", runs=[shared]))
+    refused = house.api.delete(f"/v1/runs/{shared}", headers=writer)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden"), "only its owner may delete it"
+
+
+async def test_a_ticket_lets_a_page_follow_one_run_as_often_as_it_likes(house: House) -> None:
+    run, other = house.run(ended=True), house.run(ended=True)
+    issued = house.api.post("/v1/tickets", json={"run": run}, headers=bearer(house.credentials["right"]))
+    assert issued.status_code == 201 and issued.headers["cache-control"] == "no-store"
+    ticket = issued.json()["ticket"]
+    for _ in range(3):
+        assert house.api.get(f"/v1/runs/{run}/events", params={"ticket": ticket}).status_code == 200
+    assert house.api.get(f"/v1/runs/{other}/events", params={"ticket": ticket}).status_code == 404
+    assert house.api.post(f"/v1/runs/{run}/cancel", params={"ticket": ticket}).status_code == 403
+    assert house.api.get(f"/v1/runs/{run}/events", params={"ticket": f"{ticket}x"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("send", "status"),
+    [
+        pytest.param(lambda key: {"headers": [("Authorization", f"Bearer {key}")] * 2}, 400, id="two headers"),
+        pytest.param(
+            lambda key: {"headers": bearer(key), "params": {"ticket": "hwt_x"}}, 400, id="a header and a ticket"
+        ),
+        pytest.param(lambda key: {"params": [("ticket", "a"), ("ticket", "b")]}, 400, id="two tickets"),
+        pytest.param(lambda key: {"headers": {"Authorization": f"Basic {key}"}}, 401, id="another scheme"),
+        pytest.param(lambda key: {"headers": {"Authorization": key}}, 401, id="no scheme"),
+        pytest.param(lambda key: {"headers": {"Authorization": "Bearer"}}, 401, id="a scheme alone"),
+        pytest.param(lambda key: {"headers": {"Authorization": f"Bearer {key} {key}"}}, 401, id="two in one"),
+        pytest.param(lambda key: {"headers": {"Authorization": "Bearer " + "x" * 10_000}}, 401, id="a huge one"),
+        pytest.param(lambda key: {"headers": {b"Authorization": b"Bearer \xff\xfe"}}, 401, id="bytes"),
+    ],
+)
+async def test_malformed_credentials_are_refused(
+    house: House, send: Callable[[str], dict[str, Any]], status: int
+) -> None:
+    response = house.api.get("/v1/runs", **send(house.credentials["right"]))
+    assert response.status_code == status, response.text
+    assert house.credentials["right"] not in response.text
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path) as server:
+        yield server
+
+
+async def test_an_open_server_asks_once_there_is_a_key(alone: ServerProcess) -> None:
+    with httpx2.Client(base_url=alone.url, timeout=DEADLINE_S) as api:
+        assert api.get("/v1/runs", headers=bearer("whatever-a-client-must-send")).status_code == 200
+        key = await add_key(Config(store=f"sqlite:{alone.database}"))
+        wait_until(lambda: api.get("/v1/runs").status_code == 401, what="nobody gets in without a key")
+        assert api.get("/v1/runs", headers=bearer(key)).status_code == 200
