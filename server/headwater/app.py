@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 from starlette.applications import Starlette
@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from headwater.access import Access, Quotas
@@ -47,7 +47,7 @@ from headwater.store.redis import RedisLimits, RedisStore, RedisVault
 from headwater.store.sqlite import SqliteLimits, SqliteStore, SqliteVault, open_vault_file
 from headwater.store.vault import Vault
 from headwater.tasks import running
-from headwater.web import ops, runs, tickets
+from headwater.web import ops, rooms, runs, tickets
 from headwater.web.auth import Credentials, on_refused
 from headwater.web.middleware import Crashes, ResponseHead
 from headwater.web.origins import CORS_MAX_AGE_S, READ_HEADERS, SHOWN_HEADERS, SameSite, check_origins
@@ -66,16 +66,24 @@ class RunConvertor(Convertor[str]):
         return value
 
 
+class RoomConvertor(RunConvertor):
+    """A room's name in a path: as it is, so that it reads the same in an address, a claim and a log."""
+
+    regex = "[A-Za-z0-9._~-]{1,128}"
+
+
 register_url_convertor("run", RunConvertor())
+register_url_convertor("room", RoomConvertor())
 
 # The busiest first: they are looked through in this order.
-ROUTES = [
+ROUTES: Final[list[BaseRoute]] = [
     Route("/v1/runs", runs.create_run, methods=["POST"]),
     Route("/v1/runs", runs.list_runs, methods=["GET"]),
     Route("/v1/runs/{run_id:run}", runs.get_run, methods=["GET"]),
     Route("/v1/runs/{run_id:run}", runs.delete_run, methods=["DELETE"]),
     Route("/v1/runs/{run_id:run}/cancel", runs.cancel_run, methods=["POST"]),
     Route("/v1/runs/{run_id:run}/events", runs.run_events, methods=["GET"]),
+    WebSocketRoute("/v1/rooms/{room:room}/ws", rooms.room_socket),
     Route("/v1/tickets", tickets.create_ticket, methods=["POST"]),
     Route("/", ops.page),
     Route("/healthz", ops.healthz),

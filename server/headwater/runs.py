@@ -7,10 +7,10 @@ from msgspec import Struct
 
 from headwater.access import Quotas
 from headwater.config import Config
+from headwater.core.access import Principal
 from headwater.core.events import Status
 from headwater.core.lifecycle import ENDED
 from headwater.core.position import Position
-from headwater.core.access import Principal
 from headwater.core.run import Run, RunRequest
 from headwater.entropy import new_run_id, new_tag
 from headwater.errors import Draining, Forbidden, StoreUnavailable, TooMany, UnknownRun

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import psutil
@@ -14,6 +15,8 @@ from tests.support.redis_server import RedisServer
 from tests.support.server import ServerProcess
 from tests.support.upstream import Script, Upstream
 from tests.test_supervisor import Family
+
+_psutil: Any = psutil  # it ships no types
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +34,8 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 def shown(server: ServerProcess) -> str:
     """What the server and all of its processes show to whoever looks."""
-    processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
+    first = _psutil.Process(server.pid)
+    processes = [first, *first.children(recursive=True)]
     commands = "\n".join(" ".join(process.cmdline()) for process in processes)
     return f"{server.stdout}\n{server.stderr}\n{commands}"
 

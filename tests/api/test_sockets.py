@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from headwater.access.secrets import digest, new_key
 from headwater.core.session import FRAME_BYTES, MALFORMED_MAX
@@ -316,8 +317,23 @@ def test_a_frame_over_the_limit_ends_it(asking: ServerProcess) -> None:
         socket.send(start + " " * (FRAME_BYTES - len(start) + 1))
         assert closed(socket).code == 1009
     with room(asking, token=KEY) as socket:  # in whatever pieces it comes
-        socket.send([" " * FRAME_BYTES, start])
+        with suppress(ConnectionClosed):  # before the last of them
+            socket.send([" " * FRAME_BYTES, start])
         assert closed(socket).code == 1009
+
+
+def test_who_sends_far_too_much_still_hears_why_it_was_too_much(asking: ServerProcess) -> None:
+    for _ in range(5):
+        with room(asking, token=KEY) as socket:
+            with suppress(ConnectionClosed):
+                socket.send("x" * 8_000_000)
+            assert closed(socket).code == 1009
+
+
+def test_text_that_is_not_utf8_ends_it(asking: ServerProcess) -> None:
+    with room(asking, token=KEY) as socket:
+        socket.send(b"\xff\xfe", text=True)
+        assert closed(socket).code == 4400
 
 
 def test_who_takes_no_answers_is_dropped(tmp_path: Path) -> None:

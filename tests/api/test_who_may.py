@@ -48,7 +48,7 @@ ROWS = {
 ENDPOINTS = {
     f"{method} {route.path}": operation_of(route.endpoint)
     for route in ROUTES
-    if isinstance(route, Route)
+    if isinstance(route, Route)  # the others are WebSockets: test_sockets
     for method in sorted((route.methods or set()) - {"HEAD"})
 }
 OPEN = {"GET /", "GET /healthz", "GET /readyz", "GET /openapi.json"}

@@ -1,15 +1,21 @@
 """What the server logs of an address: never a ticket."""
 
+import contextlib
 import logging
 import re
 from pathlib import Path
 
 import httpx2
 import pytest
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from headwater.cli.logs import WithoutTickets, without_tickets
 from tests.api.calls import DEADLINE_S
 from tests.support.server import ServerProcess
+
+DEBUG = {"log_level": "debug"}
 
 
 @pytest.mark.parametrize(
@@ -39,8 +45,24 @@ def test_of_a_record_only_the_tickets_are_gone() -> None:
 
 
 def test_the_access_log_has_requests_but_no_tickets(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path, settings={"log_level": "debug"}) as server:
+    with ServerProcess(tmp_path, settings=DEBUG) as server:
         httpx2.get(f"{server.url}/v1/runs/run_x/events?ticket=marked&after=1-2", timeout=DEADLINE_S)
         assert server.terminate() == 0
         assert re.search(r'"GET /v1/runs/run_x/events\?ticket=…&after=1-2 HTTP/1.1" 4', server.stderr)
+        assert "marked" not in server.stderr
+
+
+def test_the_log_of_web_sockets_has_no_credential_of_any_kind(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, settings=DEBUG) as server:
+        address = f"ws://127.0.0.1:{server.port}/v1/rooms/lobby/ws?ticket=marked"
+        offered = [Subprotocol("headwater.v1"), Subprotocol("headwater.token.marked")]
+        headers = {"Authorization": "Bearer marked"}
+        with (
+            contextlib.suppress(WebSocketException),  # it may be refused
+            connect(address, subprotocols=offered, additional_headers=headers, proxy=None) as socket,
+        ):
+            socket.send('{"type": "auth", "token": "marked"}')
+            socket.recv(DEADLINE_S)
+        assert server.terminate() == 0
+        assert "WebSocket /v1/rooms/lobby/ws?ticket=…" in server.stderr, "it was seen"
         assert "marked" not in server.stderr

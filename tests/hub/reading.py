@@ -36,7 +36,7 @@ class ForgetfulStore(SqliteStore):
 
     async def lose(self, run_id: str, after: Position) -> None:
         """Forget the entries after a position, as a failover to a replica that lags does."""
-        await self._write(_lose, run_id, after.seq)
+        await self.in_writer(_lose, run_id, after.seq)
 
 
 def _lose(db: sqlite3.Connection, now: float, run_id: str, seq: int) -> None:

@@ -1,10 +1,10 @@
 """How much a principal and an address may use, counted over all workers."""
 
 import asyncio
-from itertools import count
-from typing import TypeGuard
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from itertools import count
+from typing import TypeGuard
 
 from msgspec import Struct
 

@@ -13,15 +13,18 @@ from functools import partial
 from typing import Any, cast
 
 import click
+import msgspec
 import uvicorn
 import uvloop
 from starlette.applications import Starlette
+from starlette.datastructures import CommaSeparatedStrings
 
 from headwater.access import Access
 from headwater.app import check, create_app, lifespan
 from headwater.cli.common import environment, refusals
 from headwater.cli.logs import set_up_logging
 from headwater.config import PREFIX, Config, config_from
+from headwater.core.session import FRAME_BYTES
 from headwater.errors import ConfigError
 from headwater.executor import Executor
 from headwater.hub import Hub
@@ -29,6 +32,7 @@ from headwater.state import AppState
 from headwater.supervisor import FINISHING, SIGNALS, Inherited, Supervisor, take_inherited
 from headwater.version import VERSION
 from headwater.web.connection import Connection
+from headwater.web.socket_connection import SocketConnection
 
 log = logging.getLogger("headwater")
 
@@ -36,6 +40,7 @@ log = logging.getLogger("headwater")
 EXIT_S = 5
 # Some 20 MB of new objects at the most between two looks at the youngest; Python's own 700 are a few requests.
 GC_THRESHOLDS = (50_000, 20, 20)
+LOOPBACK_NAMES = CommaSeparatedStrings("localhost,127.0.0.1,[::1]")
 # Connections waiting to be accepted: a restart is met by all who were let go.
 BACKLOG = 2_048
 
@@ -62,7 +67,7 @@ def serve(**options: Any) -> None:
     with refusals():
         inherited = take_inherited()
         environ = environment()
-        config = config_from(environ, **options)
+        config = _named(config_from(environ, **options))
         set_up_logging(config.log_level)
         if config.workers > 1:
             sys.exit(_supervise(config, options))
@@ -70,6 +75,24 @@ def serve(**options: Any) -> None:
         port = inherited.port if inherited else _listen(config)
         with port as sock, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(app, config, sock, inherited))
+
+
+def _named(config: Config) -> Config:
+    """Where nobody is asked who they are, only loopback's names are answered to.
+
+    Else any page that a visitor's browser opens could come in, by a domain of its own that resolves to loopback.
+    """
+    asks = str(config.keys) or str(config.jwt_secret) or config.jwt_jwks
+    if asks or config.trusted_hosts or not _is_loopback(config.host):
+        return config
+    return msgspec.structs.replace(config, trusted_hosts=LOOPBACK_NAMES)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _supervise(config: Config, options: Mapping[str, Any]) -> int:
@@ -148,7 +171,8 @@ class Server(uvicorn.Server):
                 app,
                 host=config.host,
                 http=Connection,
-                ws="websockets-sansio",
+                ws=SocketConnection,
+                ws_max_size=FRAME_BYTES,
                 ws_per_message_deflate=False,
                 lifespan="off",
                 log_config=None,

@@ -6,7 +6,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-from headwater.errors import Draining, HeadTooLarge
+from headwater.errors import BadRequest, Draining, HeadTooLarge
 from headwater.web.connection import EXTENSION
 from headwater.web.render import problem
 
@@ -29,6 +29,34 @@ class SocketConnection(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if not self.handshake_complete:  # else it is refused already
             self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]  # ASGI leaves the values open
+
+    def send_receive_event_to_app(self) -> None:
+        """A whole message has come. Of one that is not UTF-8 the base class would write a traceback into the log."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.send_close(BadRequest.close_code, "a frame's text is not UTF-8")
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
+    def handle_parser_exception(self) -> None:
+        """Say why it is closed, and read on until the client has heard it: bytes left unread would reset it instead."""
+        if self.close_sent:
+            return
+        assert self.conn.close_sent is not None, "the parser has chosen a code"
+        self.stop_keepalive()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": self.conn.close_sent.code})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
 
     def shutdown(self) -> None:
         """The server exits: say so, rather than that a service restarts, which is the supervisor's to know."""

@@ -123,9 +123,6 @@ class SqliteStore(Database, Store):
             removed += count
         return removed
 
-    # The name that tests/hub still uses.
-    _write = Database.in_writer
-
 
 def _ping(db: sqlite3.Connection, _: float) -> None:
     schema.touch(db)
