@@ -105,6 +105,7 @@ def create_app(
     """
     config = config or config_from(environ)
     check(config)
+    tokens = Tokens.from_config(config)
     sources = _read_sources(config, providers or {}, environ)
     app = Starlette(
         routes=ROUTES,
@@ -113,7 +114,7 @@ def create_app(
             HeadwaterError: on_headwater_error,
             HTTPException: on_http_exception,
         },
-        lifespan=partial(_lifespan, config, sources, environ),
+        lifespan=partial(_lifespan, config, sources, tokens, environ),
     )
     app.router.redirect_slashes = False  # a redirect's absolute URL would be of the Host header's making
     return app
@@ -151,7 +152,7 @@ def lifespan(app: Starlette) -> AbstractAsyncContextManager[Mapping[str, object]
 
 @asynccontextmanager
 async def _lifespan(
-    config: Config, sources: "_Sources", environ: Mapping[str, str], app: Starlette
+    config: Config, sources: "_Sources", tokens: Tokens | None, environ: Mapping[str, str], app: Starlette
 ) -> AsyncIterator[AppState]:
     metrics = Metrics()
     async with AsyncExitStack() as stack:
@@ -162,7 +163,7 @@ async def _lifespan(
         store, broadcaster, vault, limits = build_backend(config, worker)
         await store.open()
         stack.push_async_callback(store.close)
-        access = Access(vault, Tokens.from_config(config), configured_keys(config.keys), config)
+        access = Access(vault, tokens, configured_keys(config.keys), config)
         await access.open()
         quotas = Quotas(worker, limits, store, config, lambda: access.asks)
         hub = Hub(store, broadcaster, config, metrics)

@@ -39,7 +39,9 @@ class Config(Struct, frozen=True, kw_only=True):
     jwt_skew_s: float = 10.0  # a minter's clock may be ahead of ours by this; expiry is exact
     insecure_no_auth: bool = False  # listen beyond loopback though nobody is asked who they are
     origins: CommaSeparatedStrings = CommaSeparatedStrings("")  # of other sites' pages that may use this server
-    trusted_hosts: CommaSeparatedStrings = CommaSeparatedStrings("")  # "": loopback's names on loopback, else any
+    trusted_hosts: CommaSeparatedStrings = CommaSeparatedStrings(
+        ""
+    )  # "": any; `serve` fills in <local> on an open loopback
     trusted_proxies: CommaSeparatedStrings = CommaSeparatedStrings("")  # whose X-Forwarded-… is believed
     key_check_s: float = 2.0  # how long a revoked key may still be used, and its streams go on
     socket_auth_s: float = 10.0  # for a WebSocket's first frame to say who it is

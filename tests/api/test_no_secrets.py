@@ -69,10 +69,14 @@ async def speak(server: ServerProcess, key: str) -> tuple[str, list[str]]:
     good, late = token(secret=JWT_SECRET, scope=scope), token(secret=JWT_SECRET, expires_in=-5, scope=scope)
     secrets, answers = [good, late], []
     async with httpx2.AsyncClient(base_url=server.url, timeout=DEADLINE_S) as api:
+
+        async def get(path: str, **options: Any) -> None:
+            answers.append((await api.get(path, **options)).text)
+
         for credential in (key, GIVEN, good, late, f"{key}x", f"Basic {key}"):
             for path in ("/v1/runs", "/v1/runs/run_unknown", "/v1/runs?limit=x", "/metrics", "/v1/nothing"):
-                answers.append((await api.get(path, headers=bearer(credential))).text)
-        answers.append((await api.get("/v1/runs", headers=[("Authorization", f"Bearer {key}")] * 2)).text)
+                await get(path, headers=bearer(credential))
+        await get("/v1/runs", headers=[("Authorization", f"Bearer {key}")] * 2)
         answers.append((await api.post("/v1/runs", content=b"{", headers=bearer(key))).text)
         for model in ("demo", "scripted", "broken"):
             body = {"input": "hello", "model": model, **({"extra": QUICK} if model == "demo" else {})}
@@ -80,8 +84,8 @@ async def speak(server: ServerProcess, key: str) -> tuple[str, list[str]]:
             ticket = (await api.post("/v1/tickets", json={"run": run["id"]}, headers=bearer(key))).json()["ticket"]
             secrets.append(ticket)
             for query in ({"ticket": ticket}, {"ticket": f"{ticket}x"}, {"format": "nothing", "ticket": ticket}):
-                answers.append((await api.get(run["events_url"], params=query)).text)
-            answers.append((await api.get(run["url"], headers=bearer(key))).text)
+                await get(run["events_url"], params=query)
+            await get(run["url"], headers=bearer(key))
         for path in ("/metrics", "/openapi.json", "/readyz", "/"):
-            answers.append((await api.get(path, headers=bearer(key))).text)
+            await get(path, headers=bearer(key))
     return "\n".join(answers), secrets

@@ -32,6 +32,7 @@ from headwater.state import AppState
 from headwater.supervisor import FINISHING, SIGNALS, Inherited, Supervisor, take_inherited
 from headwater.version import VERSION
 from headwater.web.connection import Connection
+from headwater.web.origins import LOCAL
 from headwater.web.socket_connection import SocketConnection
 
 log = logging.getLogger("headwater")
@@ -40,7 +41,6 @@ log = logging.getLogger("headwater")
 EXIT_S = 5
 # Some 20 MB of new objects at the most between two looks at the youngest; Python's own 700 are a few requests.
 GC_THRESHOLDS = (50_000, 20, 20)
-LOOPBACK_NAMES = CommaSeparatedStrings("localhost,127.0.0.1,[::1]")
 # Connections waiting to be accepted: a restart is met by all who were let go.
 BACKLOG = 2_048
 
@@ -78,14 +78,11 @@ def serve(**options: Any) -> None:
 
 
 def _named(config: Config) -> Config:
-    """Where nobody is asked who they are, only loopback's names are answered to.
-
-    Else any page that a visitor's browser opens could come in, by a domain of its own that resolves to loopback.
-    """
+    """Where nobody is asked who they are, no name is answered to that a page of elsewhere could have."""
     asks = str(config.keys) or str(config.jwt_secret) or config.jwt_jwks
     if asks or config.trusted_hosts or not _is_loopback(config.host):
         return config
-    return msgspec.structs.replace(config, trusted_hosts=LOOPBACK_NAMES)
+    return msgspec.structs.replace(config, trusted_hosts=CommaSeparatedStrings([LOCAL]))
 
 
 def _is_loopback(host: str) -> bool:

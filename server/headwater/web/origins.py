@@ -29,6 +29,10 @@ SHOWN_HEADERS = (
 )
 # For which a browser need not ask again; Chromium keeps it no longer.
 CORS_MAX_AGE_S = 7200
+LOCAL = "<local>"
+"""In place of names: all those that no page of elsewhere can have."""
+_PORT = re.compile(r":[0-9]*$")
+_ADDRESS = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -61,12 +65,21 @@ class SameSite:
 
 def check_host(headers: Headers, hosts: frozenset[str]) -> None:
     """Raises BadRequest for a name that is none of `hosts`; an empty set allows any."""
-    name = headers.get("host", "")
-    if hosts and name.lower() not in hosts and _without_port(name).lower() not in hosts:
-        shown = name if len(name) <= 100 else f"{name[:100]}…"
-        raise BadRequest(
-            f"This server does not answer to the name {shown!r}: add it to HEADWATER_TRUSTED_HOSTS.", field="Host"
-        )
+    given = headers.get("host", "").lower()
+    name = _PORT.sub("", given)
+    if not hosts or given in hosts or name in hosts or (LOCAL in hosts and _is_local(name)):
+        return
+    shown = name if len(name) <= 100 else f"{name[:100]}…"
+    raise BadRequest(
+        f"This server does not answer to the name {shown!r}: add it to HEADWATER_TRUSTED_HOSTS.", field="Host"
+    )
+
+
+def _is_local(name: str) -> bool:
+    """Whether no site can have this name: an address, one without a dot, or one that is always this machine."""
+    if "." not in name or name.startswith("[") or name.endswith(".localhost"):
+        return True
+    return _ADDRESS.fullmatch(name) is not None
 
 
 def check_origin_of(headers: Headers, origins: frozenset[str]) -> None:
@@ -101,7 +114,3 @@ def _is_same(origin: str, host: str) -> bool:
         return False
     default = _DEFAULT_PORTS.get(parts.scheme)
     return default is not None and parts.netloc.removesuffix(default) == host.lower().removesuffix(default)
-
-
-def _without_port(name: str) -> str:
-    return re.sub(r":[0-9]+$", "", name)
