@@ -50,7 +50,7 @@ from headwater.tasks import running
 from headwater.web import ops, rooms, runs, tickets
 from headwater.web.auth import Credentials, on_refused
 from headwater.web.middleware import Crashes, ResponseHead
-from headwater.web.origins import CORS_MAX_AGE_S, READ_HEADERS, SHOWN_HEADERS, SameSite, check_origins
+from headwater.web.origins import CORS_MAX_AGE_S, READ_HEADERS, SHOWN_HEADERS, SameSite, check_origins, check_proxies
 from headwater.web.render import on_headwater_error, on_http_exception
 
 
@@ -254,6 +254,7 @@ def check(config: Config) -> None:
     Tokens.from_config(config)
     configured_keys(config.keys)
     check_origins(config.origins)
+    check_proxies(config.trusted_proxies)
 
 
 class _Sources(Struct):

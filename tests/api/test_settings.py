@@ -2,6 +2,7 @@
 
 import pytest
 
+from headwater.app import check
 from headwater.config import Config, config_from
 from headwater.errors import ConfigError
 
@@ -47,3 +48,25 @@ def test_an_option_beats_a_variable() -> None:
     environ = {"HEADWATER_PORT": "9000", "HEADWATER_HOST": "127.0.0.2"}
     config = config_from(environ, port=0, host=None)
     assert (config.port, config.host) == (0, "127.0.0.2")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ORIGINS", "*"),
+        ("ORIGINS", "app.example.com"),
+        ("ORIGINS", "https://app.example.com/"),
+        ("ORIGINS", "https://*.example.com"),
+        ("ORIGINS", "https://App.example.com"),
+        ("TRUSTED_PROXIES", "*"),
+        ("TRUSTED_PROXIES", "proxy.example.com"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("KEYS", "short"),
+        ("JWT_SECRET", "short"),
+        ("JWT_ALG", "none"),
+    ],
+)
+def test_what_would_let_in_anybody_is_refused_before_anything_starts(name: str, value: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check(config_from({f"HEADWATER_{name}": value}))
+    assert f"HEADWATER_{name}" in str(refused.value) and "\n" not in str(refused.value)

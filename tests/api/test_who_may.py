@@ -205,6 +205,14 @@ async def test_a_ticket_lets_a_page_follow_one_run_as_often_as_it_likes(house: H
     assert house.api.get(f"/v1/runs/{other}/events", params={"ticket": ticket}).status_code == 404
     assert house.api.post(f"/v1/runs/{run}/cancel", params={"ticket": ticket}).status_code == 403
     assert house.api.get(f"/v1/runs/{run}/events", params={"ticket": f"{ticket}x"}).status_code == 401
+    again = house.api.post("/v1/tickets", json={"run": run}, params={"ticket": ticket})
+    assert again.status_code == 403, "a ticket makes no tickets"
+
+
+async def test_a_body_over_the_limit_of_callers_is_refused(house: House) -> None:
+    body = {"input": "x" * (house.config.input_bytes + 1)}
+    response = house.api.post("/v1/runs", json=body, headers=bearer(house.credentials["right"]))
+    assert (response.status_code, response.json()["limit"]) == (413, house.config.input_bytes)
 
 
 @pytest.mark.parametrize(

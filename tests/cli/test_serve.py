@@ -73,7 +73,7 @@ def test_the_name_of_loopback_will_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("HEADWATER_KEYS", "marked", "HEADWATER_KEYS: entry 1: a secret has at least 16 characters"),
+        ("HEADWATER_KEYS", "marked", "HEADWATER_KEYS: entry 1: a secret has at least 8 characters"),
         ("HEADWATER_JWT_SECRET", "marked", "HEADWATER_JWT_SECRET has 6 bytes, and must have at least 32"),
         ("HEADWATER_JWT_ALG", "none", "HEADWATER_JWT_ALG must be HS256, RS256 or EdDSA, not 'none'"),
     ],

@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -12,7 +12,7 @@ from msgspec import Struct
 from headwater.access.secrets import digest, key_id, new_ticket, not_valid
 from headwater.access.tokens import Tokens
 from headwater.config import Config
-from headwater.core.access import Principal
+from headwater.core.access import Principal, Role
 from headwater.errors import StoreUnavailable
 from headwater.store.vault import ApiKey, Vault
 
@@ -113,14 +113,14 @@ class Access:
 
     async def run_ticket(self, principal: Principal, run_id: str) -> Ticket:
         """A ticket to follow this one run, as often as its holder comes back. Raises StoreUnavailable."""
-        shared = msgspec.structs.replace(principal, scopes=frozenset(), runs=frozenset({run_id}), rooms={})
+        shared = _narrowed(principal, runs=frozenset({run_id}))
         return await self._issue(shared, self._config.ticket_run_s)
 
     async def room_ticket(self, principal: Principal, room: str) -> Ticket:
         """A ticket to enter this one room once, in the role that the principal has there. Raises StoreUnavailable."""
         role = principal.role_in(room)
         assert role is not None, "whoever is let in has a role"
-        shared = msgspec.structs.replace(principal, scopes=frozenset(), runs=frozenset(), rooms={room: role})
+        shared = _narrowed(principal, rooms={room: role})
         return await self._issue(shared, self._config.ticket_room_s)
 
     async def _issue(self, principal: Principal, ttl_s: float) -> Ticket:
@@ -220,6 +220,13 @@ class Watch:
             self.end()
         else:
             self._set_timer()
+
+
+def _narrowed(
+    principal: Principal, *, runs: frozenset[str] = frozenset(), rooms: Mapping[str, Role] | None = None
+) -> Principal:
+    """The same with nothing but these."""
+    return msgspec.structs.replace(principal, scopes=frozenset(), runs=runs, rooms=rooms or {}, by_ticket=True)
 
 
 def _speaker(key: ApiKey) -> Principal:

@@ -16,8 +16,8 @@ from headwater.entropy import new_key_id, new_secret
 from headwater.errors import ConfigError, Unauthenticated
 from headwater.store.vault import ApiKey
 
-# Of a key that somebody else thought of: 16 letters and digits by chance are 95 bits.
-SECRET_MIN = 16
+# Of a key that somebody else thought of: 8 letters and digits by chance are 47 bits, and guesses are counted.
+SECRET_MIN = 8
 GIVEN = "env:"
 """Before the name of a key of HEADWATER_KEYS, its id: no key of the store's has one like it."""
 

@@ -79,10 +79,14 @@ def serve(**options: Any) -> None:
 
 def _named(config: Config) -> Config:
     """Where nobody is asked who they are, no name is answered to that a page of elsewhere could have."""
-    asks = str(config.keys) or str(config.jwt_secret) or config.jwt_jwks
-    if asks or config.trusted_hosts or not _is_loopback(config.host):
+    if _has_keys(config) or config.trusted_hosts or not _is_loopback(config.host):
         return config
     return msgspec.structs.replace(config, trusted_hosts=CommaSeparatedStrings([LOCAL]))
+
+
+def _has_keys(config: Config) -> bool:
+    """Whether everybody is asked by what is set, whatever the store may have."""
+    return bool(str(config.keys) or str(config.jwt_secret) or config.jwt_jwks)
 
 
 def _is_loopback(host: str) -> bool:
@@ -96,7 +100,7 @@ def _supervise(config: Config, options: Mapping[str, Any]) -> int:
     """Run several workers; the exit code. The models file is left to them: it may name modules to import."""
     check(config)
     with _listen(config) as sock, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        say_welcome = partial(click.echo, welcome(sock.getsockname()), err=True)
+        say_welcome = partial(click.echo, welcome(sock.getsockname(), _has_keys(config)), err=True)
         # `-P`: as with the console command, the folder it is started in hides no module of ours.
         command = [sys.executable, "-P", "-m", "headwater", "serve"]
         variables = _worker_variables(options)
@@ -182,6 +186,7 @@ class Server(uvicorn.Server):
         self._limits = config
         self._state = state
         self._executor: Executor = state["executor"]
+        self._access: Access = state["access"]
         self._hub: Hub = state["hub"]
         self._inherited = inherited
         self._draining: asyncio.Task[None] | None = None
@@ -193,7 +198,7 @@ class Server(uvicorn.Server):
         if self._inherited:
             self._inherited.say_listening()
         elif sockets:
-            click.echo(welcome(sockets[0].getsockname()), err=True)
+            click.echo(welcome(sockets[0].getsockname(), self._access.asks), err=True)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -231,14 +236,15 @@ class Server(uvicorn.Server):
             self.should_exit = True
 
 
-def welcome(address: tuple[Any, ...]) -> str:
-    """The three things that a newcomer needs next."""
+def welcome(address: tuple[Any, ...], asks: bool) -> str:
+    """The three things that a newcomer needs next; the first with a key where one is asked for."""
     host, port = address[0], address[1]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    key = ' \\\n                       -H "Authorization: Bearer $KEY"' if asks else ""
     return f"""
 Headwater {VERSION} is listening on {url}
 
-  Stream an answer   curl -N '{url}/v1/runs?format=text' -H 'Content-Type: application/json' \\
+  Stream an answer   curl -N '{url}/v1/runs?format=text' -H 'Content-Type: application/json'{key} \\
                        -d '{{"input": "How do I resume a stream?"}}'
   Open the page      {url}/
   Use your model     OPENAI_BASE_URL=http://127.0.0.1:11434/v1 headwater serve      (or headwater.toml: docs/models.md)

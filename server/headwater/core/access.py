@@ -22,7 +22,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     `tenant` is what runs and rooms belong to; empty for one who only has what was shared with them. `subject` names
     the principal for good, as `key:<id>` or `user:<sub>`; limits and idempotency keys are per tenant and subject.
     `runs` and `rooms` were shared by claim. `key` is the id of the API key that it rests on, `expires_at` the end of
-    the credential in Unix seconds.
+    the credential in Unix seconds. `by_ticket`: it stands in for another one, and can make no more of its kind.
     """
 
     tenant: str
@@ -33,6 +33,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     rooms: Mapping[str, Role] | None = None
     key: str | None = None
     expires_at: float | None = None
+    by_ticket: bool = False
 
     @property
     def id(self) -> str:

@@ -1,6 +1,7 @@
 """Who is asking: from a connection's headers to a principal, or to a refusal."""
 
-from typing import cast
+from ipaddress import ip_network
+from typing import Final, cast
 
 from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, BaseUser
 from starlette.requests import HTTPConnection
@@ -22,6 +23,10 @@ TOKEN_PROTOCOL = "headwater.token."
 _OPEN_PATHS = ("/", "/healthz", "/readyz", "/openapi.json")
 RATES = "headwater.rates"
 """Where in a scope the response's head finds how much its caller has left."""
+
+
+# What a provider gives to one customer at least.
+_SITE_BITS: Final = 64
 
 
 class Caller(BaseUser):
@@ -164,5 +169,14 @@ async def socket_principal(socket: WebSocket[AppState]) -> Principal | None:
 
 
 def address_of(connection: HTTPConnection[AppState]) -> str:
-    """The address that limits are counted for: the client's, as far as named proxies tell it."""
-    return connection.client.host if connection.client is not None else "unknown"
+    """The address that limits are counted for: the client's, as far as named proxies tell it.
+
+    Of IPv6 the network: whoever has one of its addresses has them all.
+    """
+    host = connection.client.host if connection.client is not None else "unknown"
+    if ":" not in host:
+        return host
+    try:
+        return str(ip_network((host.partition("%")[0], _SITE_BITS), strict=False))
+    except ValueError:
+        return host

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -104,6 +105,18 @@ def check_origins(origins: Sequence[str]) -> None:
             raise ConfigError(
                 f"HEADWATER_ORIGINS: {origin!r} is no origin: write https://app.example.com, each one exactly"
             )
+
+
+def check_proxies(proxies: Sequence[str]) -> None:
+    """Raises ConfigError for what is no address and no network."""
+    for proxy in proxies:
+        try:
+            ip_network(proxy)
+        except ValueError:
+            raise ConfigError(
+                f"HEADWATER_TRUSTED_PROXIES: {proxy!r} is no address: write 10.0.0.5 or 10.0.0.0/8; anybody's "
+                "X-Forwarded-For is believed of nobody"
+            ) from None
 
 
 def _is_same(origin: str, host: str) -> bool:

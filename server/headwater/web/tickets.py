@@ -43,6 +43,8 @@ class TicketRequest(Struct, frozen=True, forbid_unknown_fields=True):
 async def create_ticket(request: Request[AppState]) -> Response:
     """`POST /v1/tickets`: for one run, good until it expires, or for one room, good once."""
     principal = principal_of(request)
+    if principal.by_ticket:  # else one that got out would be good for ever
+        raise Forbidden("A ticket makes no tickets: use the credential that it was made with.")
     body = await read_json(request, TicketRequest, _BODY_BYTES)
     if (body.run is None) == (body.room is None):
         raise Invalid("Name a `run` or a `room`, one of the two.", field="run")
