@@ -88,12 +88,12 @@ def test_a_secret_in_base64_needs_a_name() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("hunter2-hunter2", "entry 1: a secret has at least 16 characters"),
-        ("two words of a secret", "entry 1: a secret has at least 16 characters"),
+        ("hunter", "entry 1: a secret has at least 8 characters"),
+        ("two words of a secret", "entry 1: a secret has at least 8 characters"),
         ("correct-hörse-battery", "of ASCII"),
         ("web=", "entry 1: has nothing after its ="),
         ("a-name-that-is-long-enough=", "entry 1: has nothing after its ="),
-        ("web=hunter2", "at least 16 characters"),
+        ("web=hunter", "at least 8 characters"),
         (f"my web={GOOD}", "entry 1: a name is"),
         (f"={GOOD}", "entry 1: a name is"),
         (f"{GOOD},", "entry 2: a secret has at least"),
@@ -115,4 +115,4 @@ def test_a_secret_in_base64_needs_a_name() -> None:
 def test_what_cannot_be_used_is_refused_by_its_number_without_the_secret(text: str, why: str) -> None:
     said = refusal(text)
     assert said.startswith("HEADWATER_KEYS: entry ") and why in said and "\n" not in said
-    assert not [word for word in ("horse", "hörse", "hunter2", "words", "long-enough") if word in said]
+    assert not [word for word in ("horse", "hörse", "hunter", "words", "long-enough") if word in said]
