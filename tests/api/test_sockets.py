@@ -19,8 +19,9 @@ from headwater.core.session import FRAME_BYTES, MALFORMED_MAX
 from headwater.store.sqlite import open_vault_file
 from headwater.store.vault import ApiKey
 from tests.api.calls import DEADLINE_S, SLOW, get
+from tests.support.keys import JWT_SECRET
 from tests.support.server import ServerProcess
-from tests.support.sockets import JWT_SECRET, TOKEN_PROTOCOL, closed, denied, hear, is_open, mint, room, say
+from tests.support.sockets import TOKEN_PROTOCOL, closed, denied, hear, is_open, mint, room, say
 from tests.support.waiting import wait_until
 
 KEY = "the-key-of-these-tests"

@@ -1,5 +1,6 @@
 """Every route, and whoever may come to it: from the route table, so that a new route needs a row here."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -8,15 +9,17 @@ from typing import Any
 import httpx2
 import pytest
 from msgspec import Struct
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from headwater.app import ROUTES
 from headwater.config import Config
 from headwater.core.access import SCOPES
+from headwater.core.session import COMMANDS
 from headwater.web.operation import operation_of
 from tests.api.calls import DEADLINE_S, ENDED, QUICK, SLOW
 from tests.support.keys import JWT_SECRET, add_key, bearer, revoke, token
 from tests.support.server import ServerProcess
+from tests.support.sockets import closed, denied, room, say
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +51,7 @@ ROWS = {
 ENDPOINTS = {
     f"{method} {route.path}": operation_of(route.endpoint)
     for route in ROUTES
-    if isinstance(route, Route)  # the others are WebSockets: test_sockets
+    if isinstance(route, Route)  # the others are below
     for method in sorted((route.methods or set()) - {"HEAD"})
 }
 OPEN = {"GET /", "GET /healthz", "GET /readyz", "GET /openapi.json"}
@@ -161,6 +164,24 @@ async def test_another_tenants_run_is_an_unknown_one(house: House, name: str) ->
     if response.status_code == 404:
         unknown = house.api.get("/v1/runs/run_unknown", headers=bearer(house.credentials["stranger"]))
         assert re.sub(r"run_\w+", "run_unknown", response.text) == unknown.text
+
+
+async def test_a_socket_lets_in_whoever_a_request_would(house: House) -> None:
+    assert [route.path for route in ROUTES if isinstance(route, WebSocketRoute)] == ["/v1/rooms/{room:room}/ws"]
+    for who in ("wrong", "unknown", "wrong secret", "revoked", "expired", "expired token", "forged token"):
+        assert denied(house.server, 401, "unauthenticated", token=house.credentials[who])
+    denied(house.server, 403, "forbidden", token=house.credentials["powerless"])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_a_sockets_command_is_taken_from_whoever_said_who_they_are(house: House, command: str) -> None:
+    for who in ("right", "right token", "stranger"):  # whose room of that name is another
+        fields = {"token": house.credentials[who]} if command == "auth" else {}
+        with room(house.server, token=house.credentials[who]) as socket:
+            assert say(socket, command, ref="r", **fields)["ref"] == "r"
+    with room(house.server) as nobody:
+        nobody.send(json.dumps({"type": command, "token": house.credentials["forged token"]}))
+        assert closed(nobody).code == 4401, "nobody has said who is there"
 
 
 async def test_a_list_has_the_runs_of_the_callers_tenant_only(house: House) -> None:

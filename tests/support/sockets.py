@@ -1,21 +1,19 @@
 """A room's WebSocket as a client sees it, and tokens for it."""
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import jwt
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
+from tests.support import keys
 from tests.support.server import ServerProcess
 
 DEADLINE_S = 20.0  # generous: only ends a hang
-JWT_SECRET = "this-signs-tokens-in-tests-and-nowhere-else"
 
 TOKEN_PROTOCOL = "headwater.token."
 
@@ -29,8 +27,7 @@ class Closed(NamedTuple):
 
 def mint(*, expires_in: float = 3600.0, **claims: Any) -> str:
     """A token for Anna, who may write in every room, unless `claims` say otherwise."""
-    defaults = {"sub": "anna", "scope": "rooms:write", "exp": time.time() + expires_in}
-    return jwt.encode(defaults | claims, JWT_SECRET, "HS256")
+    return keys.token(expires_in=expires_in, **{"sub": "anna", "scope": "rooms:write", **claims})
 
 
 @contextmanager

@@ -72,8 +72,11 @@ class NotYet(Struct, frozen=True):
 
 Command = Auth | Join | Ping | NotYet
 
-_KNOWN = ("auth", "join", "ping")
-_LATER = ("message", "edit", "delete", "react", "typing", "read", "cancel", "history")
+_KNOWN: Final = ("auth", "join", "ping")
+_LATER: Final = ("message", "edit", "delete", "react", "typing", "read", "cancel", "history")
+
+COMMANDS: Final = _KNOWN + _LATER
+"""The types of all commands."""
 
 
 # -- pushes
