@@ -49,7 +49,7 @@ from headwater.store.vault import Vault
 from headwater.tasks import running
 from headwater.web import ops, rooms, runs, tickets
 from headwater.web.auth import Credentials, on_refused
-from headwater.web.middleware import Crashes, ResponseHead
+from headwater.web.middleware import ResponseHead
 from headwater.web.origins import CORS_MAX_AGE_S, READ_HEADERS, SHOWN_HEADERS, SameSite, check_origins, check_proxies
 from headwater.web.render import on_headwater_error, on_http_exception
 
@@ -122,7 +122,7 @@ def create_app(
 
 def _middleware(config: Config) -> list[Middleware]:
     """From the outside in."""
-    layers = [Middleware(ResponseHead)]
+    layers = []
     if config.trusted_proxies:
         layers.append(Middleware(ProxyHeadersMiddleware, trusted_hosts=list(config.trusted_proxies)))
     if config.origins:
@@ -136,8 +136,8 @@ def _middleware(config: Config) -> list[Middleware]:
                 max_age=CORS_MAX_AGE_S,
             )
         )
+    layers.append(Middleware(ResponseHead))
     layers.append(Middleware(SameSite, hosts=list(config.trusted_hosts), origins=list(config.origins)))
-    layers.append(Middleware(Crashes))
     layers.append(Middleware(AuthenticationMiddleware, backend=Credentials(), on_error=on_refused))
     return layers
 

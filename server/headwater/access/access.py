@@ -176,6 +176,8 @@ class Access:
 class Watch:
     """Waits for the end of one principal's credential, for a connection that outlives a request."""
 
+    __slots__ = ("_clock", "_forget", "_on_over", "_timer", "principal")
+
     def __init__(
         self,
         principal: Principal,

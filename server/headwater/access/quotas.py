@@ -225,6 +225,8 @@ class Quotas:
 class Seat:
     """A connection's places among those that its principal and its address may have."""
 
+    __slots__ = ("_on_close", "held", "id")
+
     def __init__(self, seat_id: str, on_close: Callable[["Seat"], None]) -> None:
         self.id = seat_id
         self.held: list[tuple[str, str]] = []

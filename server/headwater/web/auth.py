@@ -32,6 +32,8 @@ _SITE_BITS: Final = 64
 class Caller(BaseUser):
     """A principal as Starlette's `request.user`."""
 
+    __slots__ = ("principal",)
+
     def __init__(self, principal: Principal) -> None:
         self.principal = principal
 

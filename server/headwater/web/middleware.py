@@ -24,7 +24,10 @@ _SECURITY = (
 
 
 class ResponseHead:
-    """Names each request, says how long its answer took to begin, and sets the security headers."""
+    """Names each request, says how long its answer took to begin, and sets the security headers.
+
+    What no one foresaw is answered here, too: within CORS, so that a page may read the answer.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -33,46 +36,38 @@ class ResponseHead:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = time.perf_counter()
-        request_id = _request_id(scope)
-
-        async def send_with_head(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                timing = b"app;dur=%.1f" % ((time.perf_counter() - started) * 1000)
-                ours = [(b"x-request-id", request_id), (b"server-timing", timing), *_SECURITY]
-                if (rates := scope.get(RATES)) is not None:
-                    ours += [(name.lower().encode(), value.encode()) for name, value in rate_headers(rates).items()]
-                message["headers"] = [*message.get("headers", ()), *ours]
-            await send(message)
-
-        await self.app(scope, receive, send_with_head)
-
-
-class Crashes:
-    """Answers what no one foresaw from within, so that the head of the answer is like any other's."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        begun = False
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal begun
-            begun = begun or message["type"] == "http.response.start"
-            await send(message)
-
+        head = _Head(scope, send)
         try:
-            await self.app(scope, receive, send_and_note)
+            await self.app(scope, receive, head.send)
         except Exception as error:
-            if begun:
+            if head.sent:
                 raise
             log.exception("%s %s failed", scope["method"], scope["path"])
             response = await on_crash(Request(scope), error)
-            await response(scope, receive, send)
+            await response(scope, receive, head.send)
+
+
+class _Head:
+    """One response's."""
+
+    __slots__ = ("_began", "_id", "_scope", "_send", "sent")  # one for each of thousands of open streams
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.sent = False
+        self._scope = scope
+        self._send = send
+        self._began = time.perf_counter()
+        self._id = _request_id(scope)
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.sent = True
+            timing = b"app;dur=%.1f" % ((time.perf_counter() - self._began) * 1000)
+            ours = [(b"x-request-id", self._id), (b"server-timing", timing), *_SECURITY]
+            if (rates := self._scope.get(RATES)) is not None:
+                ours += [(name.lower().encode(), value.encode()) for name, value in rate_headers(rates).items()]
+            message["headers"] = [*message.get("headers", ()), *ours]
+        await self._send(message)
 
 
 def _request_id(scope: Scope) -> bytes:

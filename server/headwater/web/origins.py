@@ -1,7 +1,7 @@
 """Which names this server answers to, and which sites' pages may use it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
@@ -49,14 +49,14 @@ class SameSite:
         self._hosts = frozenset(host.lower() for host in hosts)
         self._origins = frozenset(origins)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Not a coroutine of its own: that would be kept for as long as a stream lasts."""
         if scope["type"] == "http":
             try:
                 self._check(Headers(scope=scope), scope["method"])
             except HeadwaterError as error:
-                await problem(error)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+                return problem(error)(scope, receive, send)
+        return self.app(scope, receive, send)
 
     def _check(self, headers: Headers, method: str) -> None:
         check_host(headers, self._hosts)

@@ -14,6 +14,8 @@ from headwater.web.auth import address_of, principal_of
 class Visit:
     """From before a cursor is taken until its response is over. Close it."""
 
+    __slots__ = ("_seat", "_watch")  # as of all that a stream holds while it is silent
+
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
         self._watch: Watch | None = None
