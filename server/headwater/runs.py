@@ -57,12 +57,6 @@ class Runs:
             raise Draining("This worker is shutting down. Send the request again.", retry_after=1)
         model = self._catalog.get(request.model)
         model.provider.check(request)
-        if self._executor.is_full:
-            raise TooMany(
-                "As many runs are waiting here as may wait. Try again in a moment.",
-                limit=self._config.max_queued,
-                retry_after=1,
-            )
         stored = msgspec.structs.replace(request, stream=False)
         run = Run(
             id=new_run_id(),
@@ -77,19 +71,35 @@ class Runs:
         if key is not None:
             body_hash = hashlib.sha256(_encode(stored)).hexdigest()
             reservation = IdempotencyKey(principal.id, key, body_hash, self._config.idempotency_ttl_s)
-        await self._quotas.before_run(principal, run.id)
+        try:
+            self._check_queue()
+            await self._quotas.before_run(principal, run.id)
+        except TooMany:
+            # The caller may only be asking again for what there is.
+            first = await self._store.reserved(reservation) if reservation is not None else None
+            if first is None:
+                raise
+            return Created(first, False)
         try:
             created = await self._create(run, reservation, awaited)
         except StoreUnavailable:
             raise  # it may be there, and then it counts
         except BaseException:
-            await self._quotas.run_gone(run.caller, run.id)
+            self._quotas.run_gone(run)
             raise
         if created.fresh:
-            await self._quotas.run_created(run.caller, run.id)
+            self._quotas.run_created(run)
         else:
-            await self._quotas.run_gone(run.caller, run.id)
+            self._quotas.run_gone(run)
         return created
+
+    def _check_queue(self) -> None:
+        if self._executor.is_full:
+            raise TooMany(
+                "As many runs are waiting here as may wait. Try again in a moment.",
+                limit=self._config.max_queued,
+                retry_after=1,
+            )
 
     async def _create(self, run: Run, reservation: IdempotencyKey | None, awaited: bool) -> Created:
         claim = self._executor.claim() if awaited else None
@@ -171,7 +181,7 @@ class Runs:
         if not principal.owns(run.owner):
             raise Forbidden("This run was shared with you: only its owner may delete it.")
         await self._store.delete(run_id)
-        await self._quotas.run_gone(run.caller, run_id)
+        self._quotas.run_gone(run)
 
     async def check_ready(self) -> None:
         """Raises Draining or StoreUnavailable where this worker should get no requests."""

@@ -77,14 +77,18 @@ class Model:
         row = self.find(run_id)
         return row if row is not None and row.run.status not in ENDED else None
 
+    def reserved(self, key: IdempotencyKey) -> Run | None:
+        for used, until, run_id in self.keys:
+            first = self.find(run_id)
+            if (used.owner, used.key) == (key.owner, key.key) and until > self.now and first is not None:
+                if used.body_hash != key.body_hash:
+                    raise IdempotencyConflict("")
+                return first.shown()
+        return None
+
     def create(self, run: Run, key: IdempotencyKey | None, claim: Claim | None = None) -> Created:
-        if key is not None:
-            for used, until, run_id in self.keys:
-                first = self.find(run_id)
-                if (used.owner, used.key) == (key.owner, key.key) and until > self.now and first is not None:
-                    if used.body_hash != key.body_hash:
-                        raise IdempotencyConflict("")
-                    return Created(first.shown(), False)
+        if key is not None and (before := self.reserved(key)) is not None:
+            return Created(before, False)
         first = self.find(run.id)
         if first is not None:
             return Created(first.shown(), False)

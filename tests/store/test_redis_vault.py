@@ -69,7 +69,7 @@ async def test_without_a_clock_redis_tells_the_time(redis_maker: RedisMaker) -> 
     used, resets_s = await limits.used("ann")
     assert used == 1 and 0 < resets_s <= TTL_S
     assert await limits.hold("ann", "a", 1, TTL_S)
-    assert await limits.holders("ann") == ["a"]
+    assert list(await limits.holders("ann")) == ["a"]
 
 
 async def test_all_that_ends_vanishes_from_redis_when_it_does(

@@ -202,11 +202,11 @@ async def test_a_restart_frees_the_places_of_connections_and_no_others(maker: Sq
     for name in ("connections:ann", "connections:@::1", "connectionsx", "runs:connections:ann"):
         await limits.hold(name, "a", 1, maker.run_ttl_s)
     async with open_vault_file(maker.path):
-        assert await limits.holders("connections:ann") == ["a"], "a command is no restart"
+        assert list(await limits.holders("connections:ann")) == ["a"], "a command is no restart"
     await store.close()
     limits = maker.limits(await maker.open())
-    assert await limits.holders("connections:ann") == await limits.holders("connections:@::1") == []
-    assert await limits.holders("connectionsx") == await limits.holders("runs:connections:ann") == ["a"]
+    assert list(await limits.holders("connections:ann")) == list(await limits.holders("connections:@::1")) == []
+    assert list(await limits.holders("connectionsx")) == list(await limits.holders("runs:connections:ann")) == ["a"]
 
 
 async def test_what_has_expired_does_not_pile_up(maker: SqliteMaker) -> None:

@@ -13,6 +13,7 @@ from tests.support.keys import bearer, revoke
 from tests.support.redis_server import RedisServer
 from tests.support.upstream import Script
 from tests.support.waiting import eventually
+from tests.workers.cluster import Cluster
 from tests.workers.guarded import config_of, guarded, key_of
 
 pytestmark = pytest.mark.anyio
@@ -82,3 +83,32 @@ async def test_a_revoked_keys_streams_end_on_every_worker(tmp_path: Path, redis_
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
+
+
+async def test_a_store_that_forgets_its_keys_opens_nothing(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as redis:
+        async with Cluster(tmp_path, redis.url, workers=1, key_check_s=0.2) as cluster:
+            (url,) = cluster.urls
+            key = await key_of(cluster)
+            await eventually(lambda: _is_asked(cluster), DEADLINE_S, "it asks")
+            assert redis.ask("FLUSHALL")
+
+            async def forgotten() -> bool:
+                return (await cluster.client.get(f"{url}/v1/runs", headers=bearer(key))).status_code == 401
+
+            await eventually(forgotten, DEADLINE_S, "the key is gone")
+            assert await _is_asked(cluster)
+            assert "the store has lost all keys" in cluster.workers[0].stderr
+
+
+async def _is_asked(cluster: Cluster) -> bool:
+    return (await cluster.client.get(f"{cluster.any_url()}/v1/runs")).status_code == 401
+
+
+async def test_what_is_measured_is_shown_while_the_store_is_away(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as redis:
+        async with guarded(tmp_path, redis.url, workers=1, store_timeout_s=0.5) as cluster:
+            redis.freeze()
+            shown = await cluster.client.get(f"{cluster.any_url()}/metrics", headers=bearer("a-key-of-the-tests"))
+            assert shown.status_code == 200
+            redis.thaw()

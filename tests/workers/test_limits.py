@@ -134,3 +134,33 @@ async def test_guesses_are_counted_for_their_address(tmp_path: Path, redis_url: 
             *(cluster.client.get(f"{cluster.any_url()}/v1/runs", headers=bearer(guess)) for guess in guesses)
         )
         assert Counter(answer.status_code for answer in answers) == {401: 30, 429: 30}
+
+
+async def test_a_repeated_request_gets_its_run_though_there_is_no_place_for_another(
+    tmp_path: Path, redis_url: str
+) -> None:
+    async with guarded(tmp_path, redis_url, parallel_runs=1) as cluster:
+        cluster.client.headers.update(bearer(await key_of(cluster)))
+        body = cluster.question(LONG)
+        first = await cluster.post(body, key="once")
+        for worker in cluster.workers:
+            again = await cluster.post(body, key="once", at=worker)
+            assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+            assert (await cluster.post(cluster.question(LONG), key="once", at=worker)).status_code == 409
+            assert (await cluster.post(body, key="another", at=worker)).status_code == 429
+        await cluster.cancel(first.json()["id"])
+
+
+async def test_runs_that_have_expired_hold_no_place(tmp_path: Path, redis_url: str) -> None:
+    async with guarded(tmp_path, redis_url, parallel_runs=2, run_ttl_s=0.5) as cluster:
+        cluster.client.headers.update(bearer(await key_of(cluster)))
+        runs = [await cluster.start(demo={"tokens": 3}) for _ in range(2)]
+
+        async def gone() -> bool:
+            urls = [f"{cluster.any_url()}/v1/runs/{run_id}" for run_id in runs]
+            return {(await cluster.client.get(url)).status_code for url in urls} == {404}
+
+        await eventually(gone, DEADLINE_S, "they have expired")
+        for _ in range(2):
+            await cluster.start(LONG)
+        assert (await cluster.post(cluster.question(LONG))).status_code == 429

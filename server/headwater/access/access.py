@@ -49,6 +49,7 @@ class Access:
         self._config = config
         self._clock = clock
         self._keys: dict[str, ApiKey] = {}
+        self._had_keys = False
         self._version: int | None = None
         self._watches: set[Watch] = set()
 
@@ -57,8 +58,8 @@ class Access:
 
     @property
     def asks(self) -> bool:
-        """Whether anybody is asked who they are: once there is a key, or a way to check tokens."""
-        return bool(self._given or self._tokens or self._keys)
+        """Whether anybody is asked who they are: once there was a key, or a way to check tokens."""
+        return bool(self._given or self._tokens or self._had_keys)
 
     async def open(self) -> None:
         """Read the keys. Raises StoreUnavailable."""
@@ -106,7 +107,12 @@ class Access:
     async def _refresh(self) -> None:
         version = await self._vault.version()
         if version != self._version:
-            self._keys = {key.id: key for key in await self._vault.keys()}
+            keys = {key.id: key for key in await self._vault.keys()}
+            if self._keys and not keys:
+                log.error("the store has lost all keys: nobody is let in by one until there are new ones")
+            self._keys = keys
+            # A store that forgets must open nothing.
+            self._had_keys = self._had_keys or bool(keys)
             self._version = version
 
     # -- tickets
@@ -159,10 +165,15 @@ class Access:
                 await self._refresh()
             except StoreUnavailable as error:
                 log.warning("keys were not looked for: %s", error.detail)
-                continue
             for watch in tuple(self._watches):
                 if self._is_over(watch.principal):
-                    watch.end()
+                    self._end(watch)
+
+    def _end(self, watch: "Watch") -> None:
+        try:
+            watch.end()
+        except Exception:  # of the one connection: the others' ends must come in time
+            log.exception("a connection could not be told that its credential is over")
 
     def _is_over(self, principal: Principal) -> bool:
         if principal.expires_at is not None and self._clock() >= principal.expires_at:

@@ -1,30 +1,24 @@
 """How much a principal and an address may use, counted over all workers."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection
 from itertools import count
 from typing import TypeGuard
 
 from msgspec import Struct
 
+from headwater.access.ledger import SEAT_S, Ledger, Place
 from headwater.config import Config
 from headwater.core.access import ANONYMOUS, Principal
 from headwater.core.events import End
 from headwater.core.lifecycle import ENDED
 from headwater.core.run import Run
-from headwater.errors import StoreUnavailable, TooMany
+from headwater.errors import TooMany
 from headwater.store.base import Store
 from headwater.store.limits import CONNECTIONS, Charge, Limits
 
 MINUTE_S = 60.0
-DAY_S = 86_400.0
-# A place of a connection whose worker died comes free after this; kept three times in it.
-SEAT_S = 15.0
 # A place of a run that is being created; once it is there, it is asked whether it has ended.
 STARTING_S = 60.0
-# Longer than answers take. A run that goes on for longer is not counted any more.
-RUN_S = 86_400.0
 
 
 class Rates(Struct, frozen=True):
@@ -47,13 +41,10 @@ class Quotas:
         self._store = store
         self._config = config
         self._asks = asks
-        self._seats: set[Seat] = set()
-        self._left: list[tuple[str, str]] = []
-        self._spent: dict[str, int] = {}
-        self._something = asyncio.Event()
+        self._ledger = Ledger(limits)
 
     def __repr__(self) -> str:
-        return f"<Quotas {'counting' if self.counting else 'idle'} seats={len(self._seats)}>"
+        return f"<Quotas {'counting' if self.counting else 'idle'} {self._ledger!r}>"
 
     @property
     def counting(self) -> bool:
@@ -63,7 +54,7 @@ class Quotas:
     @property
     def loops(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """What must run for as long as this worker does."""
-        return (self._keep_for_ever, self._write_for_ever)
+        return (self._ledger.write_for_ever,)
 
     # -- requests
 
@@ -137,44 +128,47 @@ class Quotas:
     async def _free_ended(self, name: str) -> None:
         """A place is given up by whoever needs one, so that no end is missed, whoever wrote it."""
         holders = await self._limits.holders(name)
-        tops = await self._store.tops(holders)
-        # One that is not there may be about to be created: its place expires soon if it is not.
-        ended = [(name, run_id) for run_id, top in zip(holders, tops, strict=True) if top and top.status in ENDED]
-        await self._limits.let_go(ended)
+        tops = await self._store.tops(list(holders))
+        over = [
+            (name, run_id)
+            for (run_id, left_s), top in zip(holders.items(), tops, strict=True)
+            # One that is not there has expired, unless it is about to be created.
+            if (top.status in ENDED if top is not None else left_s > STARTING_S)
+        ]
+        await self._limits.let_go(over)
 
-    async def run_created(self, caller: str, run_id: str) -> None:
+    def run_created(self, run: Run) -> None:
         """Keep its place for as long as it may go on."""
         if self.counting and self._config.parallel_runs:
-            await self._limits.keep([(_runs(caller), run_id)], RUN_S)
+            self._ledger.keep_run((_runs(run.caller), run.id))
 
-    async def run_gone(self, caller: str, run_id: str) -> None:
+    def run_gone(self, run: Run) -> None:
         """It was not created after all, or has been deleted."""
         if self.counting and self._config.parallel_runs:
-            await self._limits.let_go([(_runs(caller), run_id)])
+            self._ledger.leave([(_runs(run.caller), run.id)])
 
     def spend(self, run: Run, end: End) -> None:
         """Count what an ended run has used."""
-        if self.counting and self._config.output_tokens_per_day and end.usage is not None:
-            self._spent[run.caller] = self._spent.get(run.caller, 0) + end.usage.output_tokens
-            self._something.set()
+        if self.counting and self._config.output_tokens_per_day:
+            self._ledger.use(_tokens(run.caller), end)
 
     # -- connections
 
     async def sit_down(self, principal: Principal, address: str) -> "Seat":
         """Take a place for a connection that lasts; close it. Raises TooMany, StoreUnavailable."""
-        seat = Seat(f"{self._worker}:{next(self._numbers)}", self._stand_up)
+        seat = Seat(self._ledger.leave)
         if not self.counting:
             return seat
         wanted = [(f"{CONNECTIONS}@{address}", self._config.address_connections, "from this address")]
         if _is_counted(principal):
             wanted.append((f"{CONNECTIONS}{principal.id}", self._config.connections, "of this credential"))
-        self._seats.add(seat)
+        member = f"{self._worker}:{next(self._numbers)}"
         try:
             for name, limit, whose in wanted:
                 if not limit:
                     continue
-                seat.held.append((name, seat.id))  # first: a lost answer may have taken it
-                if not await self._limits.hold(name, seat.id, limit, SEAT_S):
+                seat.held.append((name, member))  # first: a lost answer may have taken it
+                if not await self._limits.hold(name, member, limit, SEAT_S):
                     seat.held.pop()
                     raise TooMany(
                         f"There are {limit} connections {whose}, as many as there may be. Close one first.",
@@ -184,57 +178,24 @@ class Quotas:
         except BaseException:
             seat.close()
             raise
+        self._ledger.seats.update(seat.held)
         return seat
-
-    def _stand_up(self, seat: "Seat") -> None:
-        self._seats.discard(seat)
-        if seat.held:
-            self._left += seat.held
-            self._something.set()
-
-    # -- what can wait a moment is written together
-
-    async def _write_for_ever(self) -> None:
-        """Give up the places of connections that are over, and count what ended runs have used."""
-        while True:
-            await self._something.wait()
-            self._something.clear()
-            with suppress(StoreUnavailable):  # places expire by themselves
-                left, self._left = self._left, []
-                await self._limits.let_go(left)
-            while self._spent:
-                caller, tokens = self._spent.popitem()
-                try:
-                    await self._limits.add(_tokens(caller), tokens, DAY_S)
-                except StoreUnavailable:
-                    self._spent[caller] = self._spent.get(caller, 0) + tokens
-                    await asyncio.sleep(1.0)
-
-    async def _keep_for_ever(self) -> None:
-        """Keep the places of connections that go on."""
-        while True:
-            await asyncio.sleep(SEAT_S / 3)
-            held = [place for seat in self._seats for place in seat.held]
-            if held:
-                try:
-                    await self._limits.keep(held, SEAT_S)
-                except StoreUnavailable:
-                    continue
 
 
 class Seat:
     """A connection's places among those that its principal and its address may have."""
 
-    __slots__ = ("_on_close", "held", "id")
+    __slots__ = ("_leave", "held")
 
-    def __init__(self, seat_id: str, on_close: Callable[["Seat"], None]) -> None:
-        self.id = seat_id
-        self.held: list[tuple[str, str]] = []
-        self._on_close = on_close
+    def __init__(self, leave: Callable[[Collection[Place]], None]) -> None:
+        self.held: list[Place] = []
+        self._leave = leave
 
     def close(self) -> None:
         """The connection is over."""
-        self._on_close(self)
+        if self.held:
+            held, self.held = self.held, []
+            self._leave(held)
 
 
 def rate_headers(rate: Rates) -> dict[str, str]:

@@ -67,19 +67,22 @@ def serve(**options: Any) -> None:
     with refusals():
         inherited = take_inherited()
         environ = environment()
-        config = _named(config_from(environ, **options))
+        config = config_from(environ, **options)
         set_up_logging(config.log_level)
         if config.workers > 1:
             sys.exit(_supervise(config, options))
-        app = create_app(config, environ=environ)
         port = inherited.port if inherited else _listen(config)
         with port as sock, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(app, config, sock, inherited))
+            config = _named(config, sock.getsockname()[0])
+            runner.run(_serve(create_app(config, environ=environ), config, sock, inherited))
 
 
-def _named(config: Config) -> Config:
-    """Where nobody is asked who they are, no name is answered to that a page of elsewhere could have."""
-    if _has_keys(config) or config.trusted_hosts or not _is_loopback(config.host):
+def _named(config: Config, host: str) -> Config:
+    """On loopback no name is answered to that a page of elsewhere could have, for as long as nobody is asked.
+
+    `host` is the address of the socket: what a name or an empty text stood for is settled there.
+    """
+    if config.trusted_hosts or not ipaddress.ip_address(host).is_loopback:
         return config
     return msgspec.structs.replace(config, trusted_hosts=CommaSeparatedStrings([LOCAL]))
 
@@ -87,13 +90,6 @@ def _named(config: Config) -> Config:
 def _has_keys(config: Config) -> bool:
     """Whether everybody is asked by what is set, whatever the store may have."""
     return bool(str(config.keys) or str(config.jwt_secret) or config.jwt_jwks)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _supervise(config: Config, options: Mapping[str, Any]) -> int:
@@ -115,10 +111,7 @@ def _worker_variables(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _refuse_strangers(host: str, config: Config, access: Access) -> None:
-    """Without keys whoever reaches the server may use it, so only this machine may reach it. Raises ConfigError.
-
-    `host` is the address of the socket: what a name or an empty text stood for is settled there.
-    """
+    """Without keys whoever reaches the server may use it, so only this machine may reach it. Raises ConfigError."""
     if not (ipaddress.ip_address(host).is_loopback or access.asks or config.insecure_no_auth):
         raise ConfigError(
             f"will not listen on {host}: there are no keys, so whoever reaches it could use it; set "

@@ -166,6 +166,10 @@ class Store(ABC):
         """
 
     @abstractmethod
+    async def reserved(self, key: IdempotencyKey) -> Run | None:
+        """The run that the key was used for, if it is still there. Raises `IdempotencyConflict` as `create` does."""
+
+    @abstractmethod
     async def get(self, run_id: str) -> Run | None:
         """The run, or None if there is none or it has expired."""
 

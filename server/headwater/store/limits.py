@@ -70,5 +70,5 @@ class Limits(ABC):
         """Give places up. Nothing happens where they are not held."""
 
     @abstractmethod
-    async def holders(self, name: str) -> list[str]:
-        """The members that hold places under `name`."""
+    async def holders(self, name: str) -> dict[str, float]:
+        """The members that hold places under `name`, the next to expire first, and for how many seconds yet."""

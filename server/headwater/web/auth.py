@@ -1,6 +1,6 @@
 """Who is asking: from a connection's headers to a principal, or to a refusal."""
 
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final, cast
 
 from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, BaseUser
@@ -21,6 +21,8 @@ TOKEN_PROTOCOL = "headwater.token."
 """Before a token that a browser offers as a WebSocket subprotocol, the one header that it lets a page set."""
 # Where anybody may look: whether the server lives, how it is used, and the page.
 _OPEN_PATHS = ("/", "/healthz", "/readyz", "/openapi.json")
+# Not counted: it is looked at when the store is away, and counting needs the store.
+_METRICS = "/metrics"
 RATES = "headwater.rates"
 """Where in a scope the response's head finds how much its caller has left."""
 
@@ -89,17 +91,18 @@ def _ours(conn: HTTPConnection) -> HTTPConnection[AppState]:
 async def _counted(connection: HTTPConnection[AppState]) -> Principal | None:
     quotas, address = connection.state["quotas"], address_of(connection)
     try:
-        principal = await _principal(connection, connection.state["access"], use_up=False)
+        principal = await _principal(connection, connection.state["access"])
     except StoreUnavailable:
         raise
     except HeadwaterError:
         await quotas.request(None, address)  # guesses are counted, too
         raise
-    connection.scope[RATES] = await quotas.request(principal, address)
+    if _path(connection.scope) != _METRICS:
+        connection.scope[RATES] = await quotas.request(principal, address)
     return principal
 
 
-async def _principal(connection: HTTPConnection[AppState], access: Access, *, use_up: bool) -> Principal | None:
+async def _principal(connection: HTTPConnection[AppState], access: Access) -> Principal | None:
     """Whoever the credential speaks for, or None where there is none and somebody is asked."""
     if not access.asks:
         return ANONYMOUS  # whatever was sent: many clients cannot be without a key
@@ -110,7 +113,7 @@ async def _principal(connection: HTTPConnection[AppState], access: Access, *, us
     if len(given) > 1:
         raise BadRequest("Send one credential: Authorization, a ticket or a subprotocol's token, not several.")
     if ticket is not None:
-        return await access.ticket_holder(ticket, use_up=use_up)
+        return await access.ticket_holder(ticket, use_up=False)
     return await access.principal(given[0]) if given else None
 
 
@@ -154,13 +157,13 @@ def principal_of(connection: HTTPConnection[AppState]) -> Principal:
 
 
 async def socket_principal(socket: WebSocket[AppState]) -> Principal | None:
-    """Who opens a WebSocket, counted; None where it has yet to say so. A ticket is used up.
+    """Who opens a WebSocket, counted; None where it has yet to say so. A ticket is looked at only.
 
     Raises Unauthenticated, BadRequest, TooMany, StoreUnavailable.
     """
     quotas: Quotas = socket.state["quotas"]
     try:
-        principal = await _principal(socket, socket.state["access"], use_up=True)
+        principal = await _principal(socket, socket.state["access"])
     except StoreUnavailable:
         raise
     except HeadwaterError:
@@ -170,15 +173,28 @@ async def socket_principal(socket: WebSocket[AppState]) -> Principal | None:
     return principal
 
 
+async def use_up_ticket(socket: WebSocket[AppState]) -> None:
+    """Take the ticket, if one opens this WebSocket: exactly one of many gets it.
+
+    Raises Unauthenticated where another was first, StoreUnavailable.
+    """
+    access, ticket = socket.state["access"], socket.query_params.get("ticket")
+    if ticket is not None and access.asks:
+        await access.ticket_holder(ticket, use_up=True)
+
+
 def address_of(connection: HTTPConnection[AppState]) -> str:
     """The address that limits are counted for: the client's, as far as named proxies tell it.
 
     Of IPv6 the network: whoever has one of its addresses has them all.
     """
     host = connection.client.host if connection.client is not None else "unknown"
-    if ":" not in host:
-        return host
     try:
-        return str(ip_network((host.partition("%")[0], _SITE_BITS), strict=False))
+        address = ip_address(host.partition("%")[0])
     except ValueError:
         return host
+    if not isinstance(address, IPv6Address):
+        return host
+    # On a socket for both, an IPv4 client has an IPv6 name.
+    mapped = address.ipv4_mapped
+    return str(mapped) if mapped is not None else str(ip_network((address, _SITE_BITS), strict=False))

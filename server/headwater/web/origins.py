@@ -31,7 +31,7 @@ SHOWN_HEADERS = (
 # For which a browser need not ask again; Chromium keeps it no longer.
 CORS_MAX_AGE_S = 7200
 LOCAL = "<local>"
-"""In place of names: all those that no page of elsewhere can have."""
+"""In place of names: all those that no page of elsewhere can have, and any once everybody is asked who they are."""
 _PORT = re.compile(r":[0-9]*$")
 _ADDRESS = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -53,22 +53,24 @@ class SameSite:
         """Not a coroutine of its own: that would be kept for as long as a stream lasts."""
         if scope["type"] == "http":
             try:
-                self._check(Headers(scope=scope), scope["method"])
+                self._check(HTTPConnection[AppState](scope), scope["method"])
             except HeadwaterError as error:
                 return problem(error)(scope, receive, send)
         return self.app(scope, receive, send)
 
-    def _check(self, headers: Headers, method: str) -> None:
-        check_host(headers, self._hosts)
+    def _check(self, connection: HTTPConnection[AppState], method: str) -> None:
+        check_host(connection, self._hosts)
         if method not in _SAFE:
-            check_origin_of(headers, self._origins)
+            check_origin_of(connection.headers, self._origins)
 
 
-def check_host(headers: Headers, hosts: frozenset[str]) -> None:
+def check_host(connection: HTTPConnection[AppState], hosts: frozenset[str]) -> None:
     """Raises BadRequest for a name that is none of `hosts`; an empty set allows any."""
-    given = headers.get("host", "").lower()
+    given = connection.headers.get("host", "").lower()
     name = _PORT.sub("", given)
-    if not hosts or given in hosts or name in hosts or (LOCAL in hosts and _is_local(name)):
+    if not hosts or given in hosts or name in hosts:
+        return
+    if LOCAL in hosts and (_is_local(name) or connection.state["access"].asks):
         return
     shown = name if len(name) <= 100 else f"{name[:100]}…"
     raise BadRequest(
@@ -94,7 +96,7 @@ def check_origin_of(headers: Headers, origins: frozenset[str]) -> None:
 def check_origin(connection: HTTPConnection[AppState]) -> None:
     """For a WebSocket's handshake, which no other rule of the browser holds back: raises Forbidden, BadRequest."""
     config = connection.state["config"]
-    check_host(connection.headers, frozenset(host.lower() for host in config.trusted_hosts))
+    check_host(connection, frozenset(host.lower() for host in config.trusted_hosts))
     check_origin_of(connection.headers, frozenset(config.origins))
 
 

@@ -12,7 +12,7 @@ from headwater.core.access import ANONYMOUS, Principal
 from headwater.core.session import Action, Authenticate, Close, Refusal, Send, Session, encode_push
 from headwater.errors import Draining, Forbidden, HeadwaterError, StoreUnavailable
 from headwater.state import AppState
-from headwater.web.auth import address_of, socket_principal
+from headwater.web.auth import address_of, socket_principal, use_up_ticket
 from headwater.web.connection import EXTENSION
 from headwater.web.origins import check_origin
 from headwater.web.render import problem
@@ -30,13 +30,12 @@ async def room_socket(socket: WebSocket[AppState]) -> None:
     room: str = socket.path_params["room"]
     try:
         check_origin(socket)
-        if socket.state["executor"].draining:  # before a ticket is used up
+        if socket.state["executor"].draining:
             raise Draining("This worker is shutting down. Connect again.", retry_after=1)
         principal = await socket_principal(socket)
         if principal is not None and principal.role_in(room) is None:
             raise Forbidden("The credential does not let its bearer into this room.")
-        # One who has not said who they are takes a place of their address alone.
-        seat = await socket.state["quotas"].sit_down(principal or ANONYMOUS, address_of(socket))
+        seat = await _sit_down(socket, principal)
     except HeadwaterError as error:
         await deny(socket, error)
         return
@@ -47,6 +46,18 @@ async def room_socket(socket: WebSocket[AppState]) -> None:
         await line.hold()
     finally:
         line.leave()
+
+
+async def _sit_down(socket: WebSocket[AppState], principal: Principal | None) -> Seat:
+    """The newcomer's place. A ticket is used up last: who is refused for now comes back with it."""
+    # One who has not said who they are takes a place of their address alone.
+    seat = await socket.state["quotas"].sit_down(principal or ANONYMOUS, address_of(socket))
+    try:
+        await use_up_ticket(socket)
+    except BaseException:
+        seat.close()
+        raise
+    return seat
 
 
 async def deny(socket: WebSocket[AppState], error: HeadwaterError) -> None:
@@ -80,13 +91,15 @@ class RoomLine:
         except Exception:
             log.exception("a room's socket failed")
             close = _CRASHED
+        finally:
+            # Before the close is sent, which may take a while: there is no talk left to stop.
+            if self._watch is not None:
+                self._watch.close()
         await self._close(close)
 
     def leave(self) -> None:
         """Give up what it holds, of its principal's and of the machine's."""
         self._seat.close()
-        if self._watch is not None:
-            self._watch.close()
         connection: SocketConnection | None = self._socket.scope.get("extensions", {}).get(EXTENSION)
         if connection is not None:
             connection.see_it_off()

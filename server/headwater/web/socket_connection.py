@@ -2,16 +2,23 @@
 
 import asyncio
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request
 
+from headwater.core.session import TOO_LARGE
 from headwater.errors import BadRequest, Draining, HeadTooLarge
-from headwater.web.connection import EXTENSION
+from headwater.web.connection import EXTENSION, WRITE_BUFFER_BYTES
 from headwater.web.render import problem
 
 # As its parser has it, which is stricter than ours of HTTP.
 LINE_BYTES_MAX = 8 * 1024
+# Of pongs that the client does not take. Answers wait at half of it, so that what is above are pings without end.
+UNTAKEN_BYTES_MAX = 2 * WRITE_BUFFER_BYTES
+# Of one message. Its bytes are bounded by the parser, but a piece may be empty; 64 bytes in each make the longest.
+PIECES_MAX = 1024
 
 
 class SocketConnection(WebSocketsSansIOProtocol):
@@ -36,11 +43,31 @@ class SocketConnection(WebSocketsSansIOProtocol):
             try:
                 b"".join(self.frames).decode()
             except UnicodeDecodeError:
-                self.frames = []
-                self.conn.send_close(BadRequest.close_code, "a frame's text is not UTF-8")
-                self.handle_parser_exception()
+                self._end(BadRequest.close_code, "a frame's text is not UTF-8")
                 return
         super().send_receive_event_to_app()
+
+    def handle_cont(self, event: Frame) -> None:
+        """Another piece of a message has come."""
+        if len(self.frames) < PIECES_MAX:
+            super().handle_cont(event)
+        elif not self.close_sent:
+            self._end(TOO_LARGE, f"a frame has at most {PIECES_MAX} pieces")
+
+    def handle_ping(self) -> None:
+        """Answer it. Nothing else is written without waiting for the client: the base class would buffer for ever."""
+        if self.close_sent or self.transport.is_closing():
+            self.conn.data_to_send()  # forgotten: after the last frame nothing can be written
+            return
+        super().handle_ping()
+        if self.transport.get_write_buffer_size() > UNTAKEN_BYTES_MAX:
+            self.transport.abort()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """What the app says. A refusal answers the handshake as well, which the base class would log as none."""
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
 
     def handle_parser_exception(self) -> None:
         """Say why it is closed, and read on until the client has heard it: bytes left unread would reset it instead."""
@@ -78,6 +105,12 @@ class SocketConnection(WebSocketsSansIOProtocol):
             self.transport.abort()
         elif size:
             self.loop.call_later(self.app_state["config"].slow_reader_s, self.see_it_off, size)
+
+    def _end(self, code: int, reason: str) -> None:
+        """Close it for what has come; whatever else comes is thrown away unread."""
+        self.frames = []
+        self.conn.fail(code, reason)
+        self.handle_parser_exception()
 
     def _refuse(self) -> None:
         limit = LINE_BYTES_MAX

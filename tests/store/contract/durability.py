@@ -57,4 +57,4 @@ class Durability:
         await store.close()
         limits = make_store.limits(await make_store.open())
         await assert_used(limits, "requests:ann", 3, window_s)
-        assert await limits.holders("runs:ann") == ["run_a"]
+        assert list(await limits.holders("runs:ann")) == ["run_a"]

@@ -40,18 +40,31 @@ async def create(place: Place, run: Run, key: IdempotencyKey | None, claim: Clai
         held = await _reserve(place, name, run.id, key, replaced)
         if held.run_id == run.id and held.body_hash == key.body_hash:
             return await _write(place, run, body, held, claim)
-        first = await reads.get(place, held.run_id)
-        if first is not None and held.body_hash != key.body_hash:
-            raise IdempotencyConflict(
-                "This Idempotency-Key was used with another body: use a new key for a new request.",
-                field="Idempotency-Key",
-            )
+        first = await _first(place, held.run_id, held.body_hash, key)
         if first is not None:
             return Created(first, False)
         if not held.done and held.body_hash == key.body_hash:
             # Its worker died, or is slow, between the steps: the run is the same one, whoever writes it.
             return await _write(place, replace(run, id=held.run_id), body, held, claim)
         replaced = held.run_id
+
+
+async def reserved(place: Place, key: IdempotencyKey) -> Run | None:
+    """See the contract."""
+    name = place.keys.reservation(key.owner, key.key)
+    held = await place.client.one(place.run_script(scripts.RESERVATION, [name]))
+    return None if held is None else await _first(place, held[0].decode(), held[1].decode(), key)
+
+
+async def _first(place: Place, run_id: str, body_hash: str, key: IdempotencyKey) -> Run | None:
+    """The run that a key was reserved for, if it is there. Raises IdempotencyConflict."""
+    first = await reads.get(place, run_id)
+    if first is not None and body_hash != key.body_hash:
+        raise IdempotencyConflict(
+            "This Idempotency-Key was used with another body: use a new key for a new request.",
+            field="Idempotency-Key",
+        )
+    return first
 
 
 async def _reserve(place: Place, name: str, run_id: str, key: IdempotencyKey, replaced: str) -> _Reservation:

@@ -62,10 +62,10 @@ class RedisLimits(Limits):
     async def let_go(self, held: Sequence[tuple[str, str]]) -> None:
         await self._of_places(held, lambda name, some: ("ZREM", name, *some))
 
-    async def holders(self, name: str) -> list[str]:
+    async def holders(self, name: str) -> dict[str, float]:
         places = self._door.keys.places(name)
-        members = await self._ask(places, self._door.run_script(scripts.HOLDERS, [places]))
-        return [member.decode() for member in members]
+        found = await self._ask(places, self._door.run_script(scripts.HOLDERS, [places]))
+        return {member.decode(): int(ms) / 1000 for member, ms in zip(found[::2], found[1::2], strict=True)}
 
     async def _ask(self, key: str, command: Command) -> Any:
         return undamaged("a limit", key, await self._door.ask(command))

@@ -71,6 +71,9 @@ class RedisStore(Store):
     async def create(self, run: Run, key: IdempotencyKey | None, claim: Claim | None = None) -> Created:
         return await creation.create(self._place, run, key, claim)
 
+    async def reserved(self, key: IdempotencyKey) -> Run | None:
+        return await creation.reserved(self._place, key)
+
     async def get(self, run_id: str) -> Run | None:
         return await reads.get(self._place, run_id)
 

@@ -40,5 +40,5 @@ class SqliteLimits(Limits):
         for first in range(0, len(held), _PLACES_AT_ONCE):
             await self._database.in_writer(places.let_go, held[first : first + _PLACES_AT_ONCE])
 
-    async def holders(self, name: str) -> list[str]:
+    async def holders(self, name: str) -> dict[str, float]:
         return await self._database.in_reader(places.holders, name)

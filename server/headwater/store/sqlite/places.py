@@ -43,10 +43,10 @@ def let_go(db: sqlite3.Connection, _: float, held: Sequence[tuple[str, str]]) ->
         db.executemany("DELETE FROM places WHERE name = ? AND member = ?", held)
 
 
-def holders(db: sqlite3.Connection, now: float, name: str) -> list[str]:
-    """Who holds places, the next to expire first."""
-    rows = db.execute("SELECT member FROM places WHERE name = ? AND until > ? ORDER BY until, member", (name, now))
-    return [member for (member,) in rows]
+def holders(db: sqlite3.Connection, now: float, name: str) -> dict[str, float]:
+    """Who holds places, the next to expire first, and for how many seconds yet."""
+    sql = "SELECT member, until - ? FROM places WHERE name = ? AND until > ? ORDER BY until, member"
+    return dict(db.execute(sql, (now, name, now)).fetchall())
 
 
 def give_up_connections(db: sqlite3.Connection, _: float) -> None:

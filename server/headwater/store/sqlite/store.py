@@ -67,6 +67,9 @@ class SqliteStore(Database, Store):
     async def create(self, run: Run, key: IdempotencyKey | None, claim: Claim | None = None) -> Created:
         return await self.in_writer(writes.create, run, key, claim)
 
+    async def reserved(self, key: IdempotencyKey) -> Run | None:
+        return await self.in_reader(writes.reserved, key)
+
     async def get(self, run_id: str) -> Run | None:
         return await self.in_reader(reads.get, run_id)
 

@@ -55,7 +55,7 @@ def create(
     )
     lease = (0, 0, None) if claim is None else (claim.tag, now + claim.lease_s, claim.holder)
     with transaction(db):
-        first = (_reserved(db, now, key) if key is not None else None) or reads.get(db, now, run.id)
+        first = (reserved(db, now, key) if key is not None else None) or reads.get(db, now, run.id)
         if first is not None:
             return Created(first, False)
         for (expired,) in db.execute("SELECT n FROM runs WHERE id = ?", (run.id,)).fetchall():
@@ -76,8 +76,8 @@ def _state(run: Run) -> tuple[Any, ...]:
     return (*whose, run.status, run.created_at, run.started_at, run.token)
 
 
-def _reserved(db: sqlite3.Connection, now: float, key: IdempotencyKey) -> Run | None:
-    """The run that the key started, if key and run are both still there."""
+def reserved(db: sqlite3.Connection, now: float, key: IdempotencyKey) -> Run | None:
+    """The run that the key started, if key and run are both still there. Raises IdempotencyConflict."""
     row = db.execute(
         f"SELECT id, body_hash FROM keys JOIN runs ON n = run "
         f"WHERE keys.owner = ? AND key = ? AND kept_until > ? AND {LIVING}",
