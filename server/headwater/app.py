@@ -50,7 +50,15 @@ from headwater.tasks import running
 from headwater.web import ops, rooms, runs, tickets
 from headwater.web.auth import Credentials, on_refused
 from headwater.web.middleware import ResponseHead
-from headwater.web.origins import CORS_MAX_AGE_S, READ_HEADERS, SHOWN_HEADERS, SameSite, check_origins, check_proxies
+from headwater.web.origins import (
+    CORS_MAX_AGE_S,
+    READ_HEADERS,
+    SHOWN_HEADERS,
+    SameSite,
+    check_hosts,
+    check_origins,
+    check_proxies,
+)
 from headwater.web.render import on_headwater_error, on_http_exception
 
 
@@ -255,6 +263,7 @@ def check(config: Config) -> None:
     configured_keys(config.keys)
     check_origins(config.origins)
     check_proxies(config.trusted_proxies)
+    check_hosts(config.trusted_hosts)
 
 
 class _Sources(Struct):

@@ -122,6 +122,12 @@ def config_from(environ: Mapping[str, str], **overrides: Any) -> Config:
     return Config(**values)
 
 
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Variables that look like settings and are none: one that is misspelt may decide who gets in."""
+    known = {PREFIX + name.upper() for name in Config.__annotations__}
+    return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+
+
 def _parse(variable: str, text: str, kind: Any) -> Any:
     try:
         if kind in (Secret, CommaSeparatedStrings):

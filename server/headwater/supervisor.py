@@ -125,7 +125,7 @@ class Supervisor:
 
     def _on_signal(self) -> None:
         if not self._ending.is_set():
-            click.echo(FINISHING, err=True)
+            say(FINISHING)
         self._end(0)
 
     def _end(self, exit_code: int) -> None:
@@ -226,3 +226,9 @@ def _how(ended: int | OSError) -> str:
     if isinstance(ended, OSError):
         return f"no start: {ended}"
     return f"signal {-ended} ({signal.strsignal(-ended)})" if ended < 0 else f"exit code {ended}"
+
+
+def say(text: str) -> None:
+    """Tell whoever started it, if anybody listens yet: a log that went away must not keep a server from its end."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)

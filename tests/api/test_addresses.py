@@ -1,5 +1,7 @@
 """Which address limits are counted for."""
 
+from typing import Any
+
 import pytest
 from starlette.requests import HTTPConnection
 
@@ -20,5 +22,5 @@ from headwater.web.auth import address_of
     ],
 )
 def test_an_ipv6_network_counts_as_one_and_an_ipv4_client_as_itself(client: str | None, counted: str) -> None:
-    scope = {"type": "http", "client": None if client is None else (client, 1234), "headers": []}
+    scope: dict[str, Any] = {"type": "http", "client": None if client is None else (client, 1234), "headers": []}
     assert address_of(HTTPConnection[AppState](scope)) == counted

@@ -2,7 +2,9 @@
 
 import os
 import secrets
+import signal
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from tests.api.calls import DEADLINE_S
 from tests.api.test_serve_refusals import refused
 from tests.cli.command import done
 from tests.support.redis_server import RedisServer
-from tests.support.server import ServerProcess
+from tests.support.server import START_S, ServerProcess
 from tests.test_supervisor import Family
 
 _psutil: Any = psutil  # it ships no types
@@ -83,6 +85,29 @@ def test_keys_that_cannot_be_used_are_refused_at_the_start(
 ) -> None:
     told = refused(tmp_path, env={variable: value})
     assert told.startswith(said) and "marked" not in told
+
+
+def test_a_setting_that_is_misspelt_is_said(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, env={"HEADWATER_JWT_SECRTE": "marked"}) as server:
+        assert "HEADWATER_JWT_SECRTE is no setting of Headwater's" in server.stderr
+        assert "marked" not in server.stderr
+
+
+def test_a_log_that_nobody_reads_any_more_does_not_keep_it_from_its_end(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path)
+    reading, writing = os.pipe()
+    child = subprocess.Popen(
+        server.command, cwd=tmp_path, env=server.environment, stderr=writing, stdin=subprocess.DEVNULL
+    )
+    os.close(writing)
+    try:
+        with open(reading, "rb") as log:
+            assert any(b"is listening on" in line for line in log)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(START_S) == 0
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_workers_are_told_in_private(tmp_path: Path) -> None:

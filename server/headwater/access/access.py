@@ -108,6 +108,8 @@ class Access:
         version = await self._vault.version()
         if version != self._version:
             keys = {key.id: key for key in await self._vault.keys()}
+            if keys and not self.asks:
+                log.info("there is a key now: from now on everybody is asked for one")
             if self._keys and not keys:
                 log.error("the store has lost all keys: nobody is let in by one until there are new ones")
             self._keys = keys

@@ -171,7 +171,7 @@ class Quotas:
                 if not await self._limits.hold(name, member, limit, SEAT_S):
                     seat.held.pop()
                     raise TooMany(
-                        f"There are {limit} connections {whose}, as many as there may be. Close one first.",
+                        f"As many connections {whose} are open as may be: {limit}. Close one first.",
                         limit=limit,
                         retry_after=1,
                     )

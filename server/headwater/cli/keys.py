@@ -17,6 +17,7 @@ from headwater.config import Config
 from headwater.core.access import DEFAULT_TENANT, SCOPES
 from headwater.core.claims import check_name, check_tenant
 from headwater.errors import ConfigError
+from headwater.redis_client import without_secrets
 from headwater.store.vault import ApiKey, Vault
 
 T = TypeVar("T")
@@ -45,11 +46,13 @@ def create(name: str, scopes: Sequence[str], tenant: str, expires_in: str | None
     """Make a key, and show it this once: on stdout, alone. Without --scope it may do all but admin."""
     with refusals():
         text, key = _made(name, scopes, tenant, expires_in)
-        _with_vault(settings(store=store), lambda vault: vault.add_key(key))
+        config = settings(store=store)
+        _with_vault(config, lambda vault: vault.add_key(key))
     click.echo(text)
     until = f" until {_when(key.expires_at)}" if key.expires_at is not None else ""
     click.echo(
-        f"Key {key.id} ({key.name}), tenant {key.tenant}, may {' '.join(key.scopes)}{until}.\n"
+        f"Key {key.id} ({key.name}), tenant {key.tenant}, may {' '.join(key.scopes)}{until}. "
+        f"It is good for servers on {without_secrets(config.store)}.\n"
         "It is shown this once, and kept nowhere: keep it where secrets belong.",
         err=True,
     )

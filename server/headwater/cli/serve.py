@@ -23,13 +23,13 @@ from headwater.access import Access
 from headwater.app import check, create_app, lifespan
 from headwater.cli.common import environment, refusals
 from headwater.cli.logs import set_up_logging
-from headwater.config import PREFIX, Config, config_from
+from headwater.config import PREFIX, Config, config_from, unknown_variables
 from headwater.core.session import FRAME_BYTES
 from headwater.errors import ConfigError
 from headwater.executor import Executor
 from headwater.hub import Hub
 from headwater.state import AppState
-from headwater.supervisor import FINISHING, SIGNALS, Inherited, Supervisor, take_inherited
+from headwater.supervisor import FINISHING, SIGNALS, Inherited, Supervisor, say, take_inherited
 from headwater.version import VERSION
 from headwater.web.connection import Connection
 from headwater.web.origins import LOCAL
@@ -69,6 +69,8 @@ def serve(**options: Any) -> None:
         environ = environment()
         config = config_from(environ, **options)
         set_up_logging(config.log_level)
+        for unknown in unknown_variables(environ):
+            log.warning("%s is no setting of Headwater's: see docs/settings.md", unknown)
         if config.workers > 1:
             sys.exit(_supervise(config, options))
         port = inherited.port if inherited else _listen(config)
@@ -96,7 +98,7 @@ def _supervise(config: Config, options: Mapping[str, Any]) -> int:
     """Run several workers; the exit code. The models file is left to them: it may name modules to import."""
     check(config)
     with _listen(config) as sock, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        say_welcome = partial(click.echo, welcome(sock.getsockname(), _has_keys(config)), err=True)
+        say_welcome = partial(say, welcome(sock.getsockname(), _has_keys(config)))
         # `-P`: as with the console command, the folder it is started in hides no module of ours.
         command = [sys.executable, "-P", "-m", "headwater", "serve"]
         variables = _worker_variables(options)
@@ -141,7 +143,10 @@ async def _serve(app: Starlette, config: Config, sock: socket.socket, inherited:
     _spare_the_collector()
     async with lifespan(app) as entered:
         state = cast(AppState, entered)
-        _refuse_strangers(sock.getsockname()[0], config, state["access"])
+        address = sock.getsockname()[0]
+        _refuse_strangers(address, config, state["access"])
+        if not (ipaddress.ip_address(address).is_loopback or state["access"].asks):
+            log.warning("anybody who reaches %s can use this server: nobody is asked for a key", address)
         server = Server(app, config, state, inherited)
         await server.serve([sock])
 
@@ -191,7 +196,7 @@ class Server(uvicorn.Server):
         if self._inherited:
             self._inherited.say_listening()
         elif sockets:
-            click.echo(welcome(sockets[0].getsockname(), self._access.asks), err=True)
+            say(welcome(sockets[0].getsockname(), self._access.asks))
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -211,7 +216,7 @@ class Server(uvicorn.Server):
             self.should_exit = self.force_exit = True
             return
         if self._inherited is None:
-            click.echo(FINISHING, err=True)
+            say(FINISHING)
         self._draining = asyncio.ensure_future(self._drain())
 
     def _on_orphaned(self) -> None:

@@ -64,7 +64,8 @@ class _Head:
             self.sent = True
             timing = b"app;dur=%.1f" % ((time.perf_counter() - self._began) * 1000)
             ours = [(b"x-request-id", self._id), (b"server-timing", timing), *_SECURITY]
-            if (rates := self._scope.get(RATES)) is not None:
+            # A refusal says of its own limit what is left; it may have been another than that of requests.
+            if (rates := self._scope.get(RATES)) is not None and message["status"] != 429:
                 ours += [(name.lower().encode(), value.encode()) for name, value in rate_headers(rates).items()]
             message["headers"] = [*message.get("headers", ()), *ours]
         await self._send(message)

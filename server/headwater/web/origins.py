@@ -15,6 +15,7 @@ from headwater.web.render import problem
 
 # What changes nothing: a page of another site may cause it, but cannot read the answer.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 # What pages of other sites may send, and see, beyond what every page may.
 READ_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID")
@@ -90,7 +91,8 @@ def check_origin_of(headers: Headers, origins: frozenset[str]) -> None:
     given = headers.getlist("origin")
     if not given or (len(given) == 1 and (given[0] in origins or _is_same(given[0], headers.get("host", "")))):
         return
-    raise Forbidden("Pages of this origin may not use this server: add it to HEADWATER_ORIGINS.", field="Origin")
+    shown = given[0] if len(given[0]) <= 100 else f"{given[0][:100]}…"
+    raise Forbidden(f"Pages of {shown!r} may not use this server: it is not in HEADWATER_ORIGINS.", field="Origin")
 
 
 def check_origin(connection: HTTPConnection[AppState]) -> None:
@@ -109,6 +111,15 @@ def check_origins(origins: Sequence[str]) -> None:
             )
 
 
+def check_hosts(hosts: Sequence[str]) -> None:
+    """Raises ConfigError for what can be in no Host header, and would refuse every request."""
+    for host in hosts:
+        if host != LOCAL and not _HOST.fullmatch(host.lower()):
+            raise ConfigError(
+                f"HEADWATER_TRUSTED_HOSTS: {host!r} is no name: write chat.example.com or chat.example.com:8443"
+            )
+
+
 def check_proxies(proxies: Sequence[str]) -> None:
     """Raises ConfigError for what is no address and no network."""
     for proxy in proxies:
@@ -116,8 +127,7 @@ def check_proxies(proxies: Sequence[str]) -> None:
             ip_network(proxy)
         except ValueError:
             raise ConfigError(
-                f"HEADWATER_TRUSTED_PROXIES: {proxy!r} is no address: write 10.0.0.5 or 10.0.0.0/8; anybody's "
-                "X-Forwarded-For is believed of nobody"
+                f"HEADWATER_TRUSTED_PROXIES: {proxy!r} is no address and no network: write 10.0.0.5 or 10.0.0.0/8"
             ) from None
 
 

@@ -38,7 +38,7 @@ class TicketRequest(Struct, frozen=True, forbid_unknown_fields=True):
     ),
     guarded=True,
     body=Body(TicketRequest, {"run": TicketRequest(run=examples.RUN_ID), "room": TicketRequest(room="help")}),
-    errors=(examples.UNKNOWN_RUN, Forbidden("This credential is not let into this room.")),
+    errors=(examples.UNKNOWN_RUN, Forbidden("The credential does not let its bearer into this room.")),
 )
 async def create_ticket(request: Request[AppState]) -> Response:
     """`POST /v1/tickets`: for one run, good until it expires, or for one room, good once."""
@@ -47,7 +47,7 @@ async def create_ticket(request: Request[AppState]) -> Response:
         raise Forbidden("A ticket makes no tickets: use the credential that it was made with.")
     body = await read_json(request, TicketRequest, _BODY_BYTES)
     if (body.run is None) == (body.room is None):
-        raise Invalid("Name a `run` or a `room`, one of the two.", field="run")
+        raise Invalid("Name a `run` or a `room`, one of the two.")
     access = request.state["access"]
     if body.run is not None:
         if not principal.may("runs:read"):
