@@ -73,7 +73,9 @@ class SocketConnection(WebSocketsSansIOProtocol):
         """Say why it is closed, and read on until the client has heard it: bytes left unread would reset it instead."""
         if self.close_sent:
             return
-        assert self.conn.close_sent is not None, "the parser has chosen a code"
+        if self.conn.close_sent is None:  # it spoke before it was let in, when no frame could say why
+            self.transport.abort()
+            return
         self.stop_keepalive()
         self.queue.put_nowait({"type": "websocket.disconnect", "code": self.conn.close_sent.code})
         self.transport.write(b"".join(self.conn.data_to_send()))
