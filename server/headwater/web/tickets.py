@@ -21,7 +21,7 @@ _BODY_BYTES = 4096
 RoomName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,128}$")]
 
 
-class TicketRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class TicketRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The body of `POST /v1/tickets`: one of the two."""
 
     run: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
