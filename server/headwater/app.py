@@ -52,7 +52,7 @@ from headwater.web.auth import Credentials, on_refused
 from headwater.web.middleware import ResponseHead
 from headwater.web.origins import (
     CORS_MAX_AGE_S,
-    READ_HEADERS,
+    SENT_HEADERS,
     SHOWN_HEADERS,
     SameSite,
     check_hosts,
@@ -139,7 +139,7 @@ def _middleware(config: Config) -> list[Middleware]:
                 CORSMiddleware,
                 allow_origins=list(config.origins),
                 allow_methods=["GET", "POST", "PUT", "DELETE"],
-                allow_headers=READ_HEADERS,
+                allow_headers=SENT_HEADERS,
                 expose_headers=SHOWN_HEADERS,
                 max_age=CORS_MAX_AGE_S,
             )

@@ -12,7 +12,7 @@ from msgspec import Struct
 from headwater.access.secrets import digest, key_id, new_ticket, not_valid
 from headwater.access.tokens import Tokens
 from headwater.config import Config
-from headwater.core.access import Principal, Role
+from headwater.core.access import ANONYMOUS, Principal, Role
 from headwater.errors import StoreUnavailable
 from headwater.store.vault import ApiKey, Vault
 
@@ -181,7 +181,7 @@ class Access:
         if principal.expires_at is not None and self._clock() >= principal.expires_at:
             return True
         if principal.key is None:
-            return principal.subject == "anonymous" and self.asks
+            return principal.subject == ANONYMOUS.subject and self.asks
         key = self._key(principal.key)
         return key is None or not self._is_good(key)
 

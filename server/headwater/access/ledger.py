@@ -44,6 +44,7 @@ class Ledger:
         """Give them up."""
         self._left += places
         self.seats.difference_update(places)
+        self._runs.difference_update(places)
         self._something.set()
 
     def use(self, name: str, end: End) -> None:
@@ -72,13 +73,13 @@ class Ledger:
 
     async def _write(self) -> None:
         """Raises StoreUnavailable; what could not be written is left for the next time."""
+        if self._left:
+            left, self._left = self._left, []  # lost if this fails: they expire by themselves
+            await self._limits.let_go(left)
         if self._runs:
             runs = list(self._runs)
             await self._limits.keep(runs, RUN_S)
             self._runs.difference_update(runs)
-        if self._left:
-            left, self._left = self._left, []  # lost if this fails: they expire by themselves
-            await self._limits.let_go(left)
         used, self._used = self._used, {}
         failed: StoreUnavailable | None = None
         for name, tokens in used.items():  # each by itself: one that is damaged holds up no other

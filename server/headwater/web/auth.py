@@ -1,7 +1,8 @@
 """Who is asking: from a connection's headers to a principal, or to a refusal."""
 
+from collections.abc import Awaitable
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, BaseUser
 from starlette.requests import HTTPConnection
@@ -9,13 +10,15 @@ from starlette.responses import Response
 from starlette.types import Scope
 from starlette.websockets import WebSocket
 
-from headwater.access import Access, Quotas
+from headwater.access import Access
 from headwater.core.access import ANONYMOUS, Principal
 from headwater.errors import BadRequest, HeadwaterError, StoreUnavailable, TooMany, Unauthenticated, Unavailable
 from headwater.state import AppState
 from headwater.web.parse import wants_event_stream
 from headwater.web.render import problem
 from headwater.web.stream import come_back
+
+Found = TypeVar("Found", Principal, Principal | None)
 
 TOKEN_PROTOCOL = "headwater.token."
 """Before a token that a browser offers as a WebSocket subprotocol, the one header that it lets a page set."""
@@ -25,8 +28,6 @@ _OPEN_PATHS = ("/", "/healthz", "/readyz", "/openapi.json")
 _METRICS = "/metrics"
 RATES = "headwater.rates"
 """Where in a scope the response's head finds how much its caller has left."""
-
-
 # What a provider gives to one customer at least.
 _SITE_BITS: Final = 64
 
@@ -89,17 +90,21 @@ def _ours(conn: HTTPConnection) -> HTTPConnection[AppState]:
 
 
 async def _counted(connection: HTTPConnection[AppState]) -> Principal | None:
-    quotas, address = connection.state["quotas"], address_of(connection)
+    principal = await unless_guessed(connection, _principal(connection, connection.state["access"]))
+    if _path(connection.scope) != _METRICS:
+        connection.scope[RATES] = await connection.state["quotas"].request(principal, address_of(connection))
+    return principal
+
+
+async def unless_guessed(connection: HTTPConnection[AppState], found: Awaitable[Found]) -> Found:
+    """Whom a credential speaks for. One that speaks for nobody is counted for its address, and raised."""
     try:
-        principal = await _principal(connection, connection.state["access"])
+        return await found
     except StoreUnavailable:
         raise
     except HeadwaterError:
-        await quotas.request(None, address)  # guesses are counted, too
+        await connection.state["quotas"].request(None, address_of(connection))
         raise
-    if _path(connection.scope) != _METRICS:
-        connection.scope[RATES] = await quotas.request(principal, address)
-    return principal
 
 
 async def _principal(connection: HTTPConnection[AppState], access: Access) -> Principal | None:
@@ -161,15 +166,8 @@ async def socket_principal(socket: WebSocket[AppState]) -> Principal | None:
 
     Raises Unauthenticated, BadRequest, TooMany, StoreUnavailable.
     """
-    quotas: Quotas = socket.state["quotas"]
-    try:
-        principal = await _principal(socket, socket.state["access"])
-    except StoreUnavailable:
-        raise
-    except HeadwaterError:
-        await quotas.request(None, address_of(socket))
-        raise
-    await quotas.request(principal, address_of(socket))
+    principal = await unless_guessed(socket, _principal(socket, socket.state["access"]))
+    await socket.state["quotas"].request(principal, address_of(socket))
     return principal
 
 

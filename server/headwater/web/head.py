@@ -71,8 +71,13 @@ class BoundedHead(HttpToolsProtocol):
             return
         idle = self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]  # None at first
         if idle:
-            response = problem(error)
-            headers = [*response.raw_headers, (b"connection", b"close")]
-            head = STATUS_LINE[error.status] + b"".join(b"%b: %b\r\n" % header for header in headers)
-            self.transport.write(head + b"\r\n" + bytes(response.body))
+            self.transport.write(raw_problem(error))
         self.transport.close()
+
+
+def raw_problem(error: HeadwaterError) -> bytes:
+    """The whole answer that ends a connection, for what never comes to the app."""
+    response = problem(error)
+    headers = [*response.raw_headers, (b"connection", b"close")]
+    head = STATUS_LINE[error.status] + b"".join(b"%b: %b\r\n" % header for header in headers)
+    return head + b"\r\n" + bytes(response.body)

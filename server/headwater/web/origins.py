@@ -18,7 +18,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 # What pages of other sites may send, and see, beyond what every page may.
-READ_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID")
+SENT_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID")
 SHOWN_HEADERS = (
     "Content-Location",
     "Headwater-Run",

@@ -10,9 +10,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from headwater.access import Seat, Watch
 from headwater.core.access import ANONYMOUS, Principal
 from headwater.core.session import Action, Authenticate, Close, Refusal, Send, Session, encode_push
-from headwater.errors import Draining, Forbidden, HeadwaterError, StoreUnavailable
+from headwater.errors import Draining, Forbidden, HeadwaterError
 from headwater.state import AppState
-from headwater.web.auth import address_of, socket_principal, use_up_ticket
+from headwater.web.auth import address_of, socket_principal, unless_guessed, use_up_ticket
 from headwater.web.connection import EXTENSION
 from headwater.web.origins import check_origin
 from headwater.web.render import problem
@@ -177,17 +177,11 @@ class RoomLine:
 
     async def _principal(self, token: str) -> Principal:
         """Whose token this is, counted like a request. Raises Unauthenticated, TooMany, StoreUnavailable."""
-        access, quotas, address = self._state["access"], self._state["quotas"], address_of(self._socket)
+        access = self._state["access"]
         if not access.asks:
             return ANONYMOUS  # whatever was sent: many clients cannot be without a key
-        try:
-            principal = await access.principal(token)
-        except StoreUnavailable:
-            raise
-        except HeadwaterError:
-            await quotas.request(None, address)  # guesses are counted, too
-            raise
-        await quotas.request(principal, address)
+        principal = await unless_guessed(self._socket, access.principal(token))
+        await self._state["quotas"].request(principal, address_of(self._socket))
         return principal
 
     def _watch_over(self, principal: Principal | None) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 
 from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
@@ -11,7 +10,7 @@ from websockets.http11 import Request
 from headwater.core.session import TOO_LARGE
 from headwater.errors import BadRequest, Draining, HeadTooLarge
 from headwater.web.connection import EXTENSION, WRITE_BUFFER_BYTES
-from headwater.web.render import problem
+from headwater.web.head import raw_problem
 
 # As its parser has it, which is stricter than ours of HTTP.
 LINE_BYTES_MAX = 8 * 1024
@@ -117,8 +116,5 @@ class SocketConnection(WebSocketsSansIOProtocol):
     def _refuse(self) -> None:
         limit = LINE_BYTES_MAX
         error = HeadTooLarge(f"A WebSocket's request may have lines of {limit} bytes, and 128 headers.", limit=limit)
-        response = problem(error)
-        headers = [*response.raw_headers, (b"connection", b"close")]
-        head = STATUS_LINE[error.status] + b"".join(b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(head + b"\r\n" + bytes(response.body))
+        self.transport.write(raw_problem(error))
         self.transport.close()
