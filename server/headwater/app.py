@@ -25,6 +25,7 @@ from headwater.broadcaster.base import Broadcaster
 from headwater.broadcaster.local import LocalBroadcaster
 from headwater.broadcaster.redis import RedisBroadcaster
 from headwater.config import Config, config_from
+from headwater.departures import Departures
 from headwater.entropy import new_worker_id
 from headwater.errors import ConfigError, HeadwaterError
 from headwater.executor import Executor
@@ -36,8 +37,9 @@ from headwater.providers.catalog import Catalog, build_catalog, discover
 from headwater.providers.demo import DemoProvider
 from headwater.providers.demo_corpus import load_corpus
 from headwater.providers.models_file import ModelsFile, ModelSpec, check_base_url, read_models
-from headwater.providers.openai import AFTER_FINISH_S, OpenAIProvider, list_models
+from headwater.providers.openai import OpenAIProvider, list_models
 from headwater.providers.python import AnswerFunction, PythonProvider, load_function, provider_of
+from headwater.providers.upstream import AFTER_FINISH_S
 from headwater.redis_client import REDIS_SCHEMES, RedisClient, without_secrets
 from headwater.runs import Runs
 from headwater.state import AppState
@@ -47,7 +49,7 @@ from headwater.store.redis import RedisLimits, RedisStore, RedisVault
 from headwater.store.sqlite import SqliteLimits, SqliteStore, SqliteVault, open_vault_file
 from headwater.store.vault import Vault
 from headwater.tasks import running
-from headwater.web import ops, rooms, runs, tickets
+from headwater.web import chat, ops, rooms, runs, tickets
 from headwater.web.auth import Credentials, on_refused
 from headwater.web.middleware import ResponseHead
 from headwater.web.origins import (
@@ -59,7 +61,7 @@ from headwater.web.origins import (
     check_origins,
     check_proxies,
 )
-from headwater.web.render import on_headwater_error, on_http_exception
+from headwater.web.refusals import on_headwater_error, on_http_exception
 
 
 class RunConvertor(Convertor[str]):
@@ -91,6 +93,7 @@ ROUTES: Final[list[BaseRoute]] = [
     Route("/v1/runs/{run_id:run}", runs.delete_run, methods=["DELETE"]),
     Route("/v1/runs/{run_id:run}/cancel", runs.cancel_run, methods=["POST"]),
     Route("/v1/runs/{run_id:run}/events", runs.run_events, methods=["GET"]),
+    Route("/v1/chat/completions", chat.create_completion, methods=["POST"]),
     WebSocketRoute("/v1/rooms/{room:room}/ws", rooms.room_socket),
     Route("/v1/tickets", tickets.create_ticket, methods=["POST"]),
     Route("/", ops.page),
@@ -183,6 +186,9 @@ async def _lifespan(
         await stack.enter_async_context(running(hub.look_after, access.look_after, *quotas.loops))
         await stack.enter_async_context(running(*executor.loops))
         stack.push_async_callback(executor.close)
+        use_cases = Runs(store, hub, executor, catalog, config, quotas)
+        departures = Departures(store, hub, executor, use_cases.stop)
+        stack.push_async_callback(departures.close)
         yield AppState(
             config=config,
             access=access,
@@ -193,8 +199,9 @@ async def _lifespan(
             catalog=catalog,
             executor=executor,
             metrics=metrics,
-            runs=Runs(store, hub, executor, catalog, config, quotas),
+            runs=use_cases,
             background=Background(store, executor),
+            departures=departures,
         )
 
 

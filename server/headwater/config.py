@@ -78,6 +78,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
     # -- providers
     first_token_timeout_s: float = 120.0  # a large model on a full machine, with a long prompt, still answers in this
+    first_byte_s: float = 15.0  # on OpenAI's routes an upstream's error is a status until then; proxies wait for 30
     idle_timeout_s: float = 60.0  # a model that produced nothing for a minute in mid-answer has stopped
     connect_timeout_s: float = 10.0  # one lost SYN is repeated after 1, 3 and 7 s
     upstream_connections: int = 2_000  # above max_runs, so that no run waits for a connection

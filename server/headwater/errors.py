@@ -6,13 +6,14 @@ HeadwaterError
 ├── NotFound 404            UnknownRun, UnknownModel
 ├── MethodNotAllowed 405
 ├── RequestTimeout 408      the body did not arrive in time: retryable
-├── Conflict 409            IdempotencyConflict, RunNotEnded
+├── Conflict 409            IdempotencyConflict, RunNotEnded, RunCancelled
 ├── TooLarge 413
 ├── HeadTooLarge 431
 ├── UnsupportedMediaType 415
 ├── Invalid 422             a field's type or value, by its path
 ├── TooMany 429             retryable
 ├── Unavailable 503         StoreUnavailable, Draining: retryable
+├── UpstreamFailed 502      and 400, 404, 429, 503, 504: what the model's server did, before its first token
 └── DamagedLog 500          what was stored of one run cannot be read
 ConfigError                 what the operator wrote cannot be used: one line, exit code 2
 """
@@ -103,6 +104,10 @@ class RunNotEnded(Conflict):
     code, title = "run_not_ended", "The run has not ended"
 
 
+class RunCancelled(Conflict):
+    code, title = "cancelled", "The run was cancelled"
+
+
 class TooLarge(HeadwaterError):
     status, code, title, close_code = 413, "too_large", "Too large", 1009
 
@@ -133,6 +138,41 @@ class StoreUnavailable(Unavailable):
 
 class Draining(Unavailable):
     code, title, close_code = "draining", "Shutting down", 1001
+
+
+class UpstreamFailed(HeadwaterError):
+    """The model's server could not be reached, broke off, or answered with something else than an answer.
+
+    `reason` is that of the run's end.
+    """
+
+    status, code, title, retryable = 502, "upstream_error", "The upstream failed", True
+
+    def __init__(self, detail: str, *, reason: str, retry_after: int | None = None) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.reason = reason
+
+
+class UpstreamRefused(UpstreamFailed):
+    """It found the request wrong; asked again it would again."""
+
+    status, code, title, retryable = 400, "upstream_refused", "The upstream refused the request", False
+
+
+class UpstreamUnknown(UpstreamFailed):
+    status, code, title, retryable = 404, "upstream_not_found", "The upstream does not know the model", False
+
+
+class UpstreamBusy(UpstreamFailed):
+    status, code, title = 429, "upstream_busy", "The upstream has too much to do"
+
+
+class UpstreamUnavailable(UpstreamFailed):
+    status, code, title = 503, "upstream_unavailable", "The upstream is out of service"
+
+
+class UpstreamTimeout(UpstreamFailed):
+    status, code, title = 504, "upstream_timeout", "The upstream did not answer in time"
 
 
 class DamagedLog(HeadwaterError):

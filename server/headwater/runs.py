@@ -1,6 +1,7 @@
 """The use cases of runs. HTTP and every format call these."""
 
 import hashlib
+from contextlib import suppress
 
 import msgspec
 from msgspec import Struct
@@ -165,15 +166,21 @@ class Runs:
     async def cancel(self, principal: Principal, run_id: str) -> Answer:
         """Cancel, and wait a moment for the end that it causes. An ended run comes unchanged."""
         run = await self.find(principal, run_id)
-        if run.status not in ENDED:
-            cancelled = await self._store.cancel(run_id, new_tag())
-            if cancelled is not None:
-                if cancelled.entry is not None:
-                    self._hub.publish(run_id, cancelled.entry)
-                else:
-                    self._executor.stop_cancelled(run_id)
-                    await self._hub.wait_for_end(cancelled.run, self._config.cancel_wait_s)
+        if run.status not in ENDED and (going := await self.stop(run_id)) is not None:
+            with suppress(StoreUnavailable, UnknownRun):
+                await self._hub.wait_for_end(going, self._config.cancel_wait_s)
         return await self.read(principal, run_id)
+
+    async def stop(self, run_id: str) -> Run | None:
+        """Cancel, on nobody's behalf: the run, if its end is yet to come. Raises StoreUnavailable."""
+        cancelled = await self._store.cancel(run_id, new_tag())
+        if cancelled is None:
+            return None
+        if cancelled.entry is not None:
+            self._hub.publish(run_id, cancelled.entry)
+            return None
+        self._executor.stop_cancelled(run_id)
+        return cancelled.run
 
     async def delete(self, principal: Principal, run_id: str) -> None:
         """Remove an ended run with its log. Raises UnknownRun, Forbidden, RunNotEnded."""

@@ -5,6 +5,7 @@ from typing import TypedDict
 from headwater.access import Access, Quotas
 from headwater.background import Background
 from headwater.config import Config
+from headwater.departures import Departures
 from headwater.executor import Executor
 from headwater.http_client import HttpClient
 from headwater.hub import Hub
@@ -28,3 +29,4 @@ class AppState(TypedDict):
     metrics: Metrics
     runs: Runs
     background: Background
+    departures: Departures

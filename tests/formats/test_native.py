@@ -2,10 +2,11 @@
 
 from headwater.core.events import Attempt, End, Event, Failure, Reasoning, Refusal, Span, Text, ToolCall, Usage
 from headwater.core.position import Position
+from headwater.core.run import RunRequest
 from headwater.formats.base import After, Frame, Head
 from headwater.formats.native import Native
 
-FORMAT = Native(Head("run_1", "demo", 0.0))
+FORMAT = Native(Head("run_1", "demo", 0.0, RunRequest(input="hi")))
 TAG, OTHER = 80472913, 31870055
 
 
@@ -22,7 +23,7 @@ def test_a_connection_opens_with_its_retry() -> None:
 
 def test_the_run_has_no_id() -> None:
     expected = b'event: run\ndata: {"id":"run_1","status":"in_progress","model":"demo"}\n\n'
-    assert FORMAT.run("in_progress") == expected
+    assert FORMAT.run("in_progress", first=True) == expected
 
 
 def test_a_snapshot_has_its_position() -> None:

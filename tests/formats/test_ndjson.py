@@ -4,10 +4,11 @@ import json
 
 from headwater.core.events import Attempt, End, Span, Text
 from headwater.core.position import Position
+from headwater.core.run import RunRequest
 from headwater.formats.base import After, Frame, Head
 from headwater.formats.ndjson import Ndjson
 
-FORMAT = Ndjson(Head("run_1", "demo", 0.0))
+FORMAT = Ndjson(Head("run_1", "demo", 0.0, RunRequest(input="hi")))
 
 
 def test_a_connection_opens_with_nothing() -> None:
@@ -15,7 +16,7 @@ def test_a_connection_opens_with_nothing() -> None:
 
 
 def test_the_run_s_id_is_the_run_s() -> None:
-    assert FORMAT.run("queued") == b'{"event":"run","id":"run_1","status":"queued","model":"demo"}\n'
+    assert FORMAT.run("queued", first=True) == b'{"event":"run","id":"run_1","status":"queued","model":"demo"}\n'
 
 
 def test_a_snapshot_is_a_line() -> None:

@@ -5,10 +5,11 @@ import pytest
 from headwater.core.content import Part
 from headwater.core.events import Attempt, End, Reasoning, Refusal, Span, Text, ToolCall
 from headwater.core.position import Position
+from headwater.core.run import RunRequest
 from headwater.formats.base import After, Frame, Head
 from headwater.formats.text import PlainText
 
-FORMAT = PlainText(Head("run_1", "demo", 0.0))
+FORMAT = PlainText(Head("run_1", "demo", 0.0, RunRequest(input="hi")))
 
 
 def test_only_text_is_sent() -> None:
@@ -18,7 +19,7 @@ def test_only_text_is_sent() -> None:
         Span(2, 3, 7, ToolCall(0, "c", "f", "{}")),
     ]
     assert FORMAT.spans([*spans, Span(3, 4, 7, Refusal("no")), Span(4, 5, 7, Text("c"))]) == Frame("a\u2028bc".encode())
-    assert FORMAT.opening(1) == FORMAT.run("in_progress") == FORMAT.keep_alive == b""
+    assert FORMAT.opening(1) == FORMAT.run("in_progress", first=True) == FORMAT.keep_alive == b""
 
 
 def test_a_completed_answer_is_whole() -> None:

@@ -181,4 +181,5 @@ async def test_an_end_can_be_waited_for(store: ForgetfulStore, here: Hub) -> Non
     await producer.end()
     assert await waiting
     assert await here.wait_for_end(producer.run, 20), "an ended one at once"
-    assert not await here.wait_for_end(a_run(), 20), "an unknown one never"
+    with pytest.raises(UnknownRun):
+        await here.wait_for_end(a_run(), 20)

@@ -48,6 +48,13 @@ class Broadcaster(ABC):
         """Stop the news of this log."""
 
     @abstractmethod
+    async def heard_elsewhere(self, log_id: str) -> bool:
+        """Whether another worker is subscribed to this log: somebody follows it there, or did until just now.
+
+        Raises StoreUnavailable.
+        """
+
+    @abstractmethod
     def on_cancel(self, worker: str, tell: Callable[[str], None]) -> None:
         """Before `open`: call `tell` with the id of each run of this worker that another worker has cancelled.
 

@@ -39,6 +39,9 @@ class LocalBroadcaster(Broadcaster):
             if not listeners:
                 del self._exchange.listeners[log_id]
 
+    async def heard_elsewhere(self, log_id: str) -> bool:
+        return bool(self._exchange.listeners.get(log_id, set()) - {self})
+
     def on_cancel(self, worker: str, tell: Callable[[str], None]) -> None:
         pass  # whoever cancels is in this process, and says it there
 

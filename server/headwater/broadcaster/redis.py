@@ -101,6 +101,12 @@ class RedisBroadcaster(Broadcaster):
             if self._link is not None:
                 self._link.unsubscribe(channel)
 
+    async def heard_elsewhere(self, log_id: str) -> bool:
+        channel = self._channel(log_id)
+        _, listeners = await self._client.one(("PUBSUB", "NUMSUB", channel))
+        subscription = self._wanted.get(channel)
+        return int(listeners) > (subscription is not None and subscription.is_heard)
+
     def publish(self, log_id: str, news: News) -> None:
         pass  # the store's scripts have told it, in the step that wrote
 
@@ -219,6 +225,11 @@ class _Subscription:
         self.log_id = log_id
         self.waiters: set[asyncio.Future[None]] = set()
         self._state: Literal["new", "heard", "deaf"] = "new"
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether Redis counts us among its listeners."""
+        return self._state == "heard"
 
     def confirm(self) -> bool:
         """It is heard from now on. Whether news may have been missed: it was heard before, or somebody gave up."""

@@ -64,11 +64,16 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     estimated: bool = False
 
 
-class Failure(Struct, frozen=True):
-    """What went wrong, for a person: a stable code and one sentence."""
+class Failure(Struct, frozen=True, omit_defaults=True):
+    """What went wrong, for a person: a stable code and one sentence.
+
+    `upstream_status` is the HTTP status with which the upstream refused, `retry_after_s` how long it asked to wait.
+    """
 
     code: str
     detail: str
+    upstream_status: int | None = None
+    retry_after_s: float | None = None
 
 
 class End(Struct, array_like=True, tag="e", frozen=True):
@@ -122,12 +127,21 @@ class Entry(Struct, frozen=True, gc=False):
 
 
 class Span(Struct, frozen=True, gc=False):
-    """One event, or several merged into one, covering the seqs (after, seq]."""
+    """One event, or several merged into one, covering the seqs (after, seq].
+
+    `after_tag` is the tag of the entry that covers `after`.
+    """
 
     after: int
     seq: int
     tag: int
     event: Event
+    after_tag: int = 0
+
+    @property
+    def before(self) -> Position:
+        """Where the log stands before it."""
+        return Position(self.after, self.after_tag)
 
 
 def merge(entries: Sequence[Entry]) -> list[Span]:
@@ -137,23 +151,24 @@ def merge(entries: Sequence[Entry]) -> list[Span]:
     """
     if len(entries) == 1 and len(entries[0].events) == 1:  # the usual one, while a model speaks at human speed
         (entry,) = entries
-        return [Span(entry.after.seq, entry.seq, entry.tag, entry.events[0])]
+        return [Span(entry.after.seq, entry.seq, entry.tag, entry.events[0], entry.after.tag)]
     spans: list[Span] = []
     group: list[Event] = []
-    after = seq = tag = 0
+    after = seq = 0
+    after_tag = tag = entries[0].after.tag if entries else 0
     for entry in entries:
         at = entry.after.seq
         for event in entry.events:
             if group and not _continues(group[0], event):
-                spans.append(Span(after, seq, tag, _joined(group)))
+                spans.append(Span(after, seq, tag, _joined(group), after_tag))
                 group = []
             if not group:
-                after = at
+                after, after_tag = at, tag
             group.append(event)
             at += 1
             seq, tag = at, entry.tag
     if group:
-        spans.append(Span(after, seq, tag, _joined(group)))
+        spans.append(Span(after, seq, tag, _joined(group), after_tag))
     return spans
 
 

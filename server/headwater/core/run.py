@@ -14,13 +14,14 @@ Stops = Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=16)]
 
 
 class Message(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One turn of the conversation, as chat completions have it."""
+    """One turn of the conversation, as chat completions have it; `extra` goes to the provider as it is."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[dict[str, Any]] | None = None
     name: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: str | None = None
+    extra: dict[str, Any] | None = None
 
 
 class RunRequest(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):

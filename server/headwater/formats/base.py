@@ -8,8 +8,9 @@ from typing import ClassVar
 from msgspec import Struct
 
 from headwater.core.content import Part
-from headwater.core.events import Span, Status
+from headwater.core.events import Entry, Span, Status, merge
 from headwater.core.position import Position
+from headwater.core.run import RunRequest
 
 
 class After(Enum):
@@ -33,6 +34,7 @@ class Head(Struct, frozen=True):
     id: str
     model: str
     created_at: float
+    request: RunRequest
 
 
 class Format(ABC):
@@ -52,8 +54,8 @@ class Format(ABC):
         """The first bytes of every connection."""
 
     @abstractmethod
-    def run(self, status: Status) -> bytes:
-        """The run and its status: first on each connection, and when it goes from queued to in_progress."""
+    def run(self, status: Status, *, first: bool) -> bytes:
+        """The run and its status: first on each connection, and again when it goes from queued to in_progress."""
 
     @abstractmethod
     def snapshot(self, position: Position, parts: Sequence[Part], *, replaces: bool) -> Frame:
@@ -62,3 +64,33 @@ class Format(ABC):
     @abstractmethod
     def spans(self, spans: Sequence[Span]) -> Frame:
         """Merged events, in order."""
+
+    def encode(self, entries: Sequence[Entry]) -> Frame:
+        """Entries that follow one another, merged."""
+        return self.spans(merge(entries))
+
+
+class Remembering(Format):
+    """A form whose frames repeat what came before them: it is told the whole log, once for all its readers."""
+
+    @property
+    @abstractmethod
+    def reached(self) -> Position:
+        """As much of the log it knows."""
+
+    @property
+    @abstractmethod
+    def begin(self) -> Position:
+        """Where a reader begins who holds nothing: the start, or behind what was withdrawn since."""
+
+    @abstractmethod
+    def learn(self, entries: Sequence[Entry]) -> None:
+        """Take what lies after `reached`; what lies before it is passed over. Entries must not leave a gap to it."""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """History was rewritten: begin anew."""
+
+    def encode(self, entries: Sequence[Entry]) -> Frame:
+        self.learn(entries)
+        return super().encode(entries)

@@ -69,7 +69,7 @@ class Native(Format):
     def opening(self, retry_ms: int) -> bytes:
         return encode_retry(retry_ms)
 
-    def run(self, status: Status) -> bytes:
+    def run(self, status: Status, *, first: bool) -> bytes:
         return encode(run_data(self.head.id, status, self.head.model), event="run")
 
     def snapshot(self, position: Position, parts: Sequence[Part], *, replaces: bool) -> Frame:

@@ -23,7 +23,7 @@ class Ndjson(Format):
     def opening(self, retry_ms: int) -> bytes:
         return b""
 
-    def run(self, status: Status) -> bytes:
+    def run(self, status: Status, *, first: bool) -> bytes:
         # The run's own `id` names the run, so a line of this event has no position to give.
         return _line("run", run_data(self.head.id, status, self.head.model))
 

@@ -18,7 +18,7 @@ class PlainText(Format):
     def opening(self, retry_ms: int) -> bytes:
         return b""
 
-    def run(self, status: Status) -> bytes:
+    def run(self, status: Status, *, first: bool) -> bytes:
         return b""
 
     def snapshot(self, position: Position, parts: Sequence[Part], *, replaces: bool) -> Frame:

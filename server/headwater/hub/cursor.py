@@ -1,15 +1,15 @@
 """One subscriber: a position in a live log, and the next bytes to write."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from headwater.core.events import Entry, Status, merge
+from headwater.core.events import Status
 from headwater.core.position import START, Position
 from headwater.core.window import Miss
 from headwater.errors import StoreUnavailable
-from headwater.formats.base import After, Format, Frame
+from headwater.formats.base import After, Format, Frame, Remembering
 from headwater.hub.live import LiveLog
 from headwater.store.base import Store
 
@@ -69,6 +69,7 @@ class Cursor:
         self._keep_alive = False
         self._missed_call = False
         self._waiter: asyncio.Future[None] | None = None
+        self._ahead: bytes | None = None
 
     def __repr__(self) -> str:
         return f"<Cursor {self.log.head.id} {self.form.__name__} at {self.position}>"
@@ -91,7 +92,7 @@ class Cursor:
         while self.gone_because is None and self._epoch == log.epoch and not (log.gone or self._has_status_news):
             if self.position is None:
                 return False
-            got = log.window.read(self.position, self.form, self._encode)
+            got = log.window.read(self.position, self.form, self.format.encode)
             if got is Miss.NOTHING_NEW:
                 return True
             if isinstance(got, Miss):
@@ -143,6 +144,32 @@ class Cursor:
         """The connection is over."""
         self._on_close(self)
 
+    async def prepare(self) -> None:
+        """Make ready a form that repeats what came before. Raises StoreUnavailable, UnknownRun, DamagedLog."""
+        if isinstance(self.format, Remembering):
+            await self.log.teach(type(self.format))
+            if self.position is None:
+                self.position = self.format.begin
+
+    def go_on(self, position: Position, ahead: bytes) -> None:
+        """Before the first `next`: write `ahead`, then what lies after the position; the run was announced before."""
+        self.position, self._ahead = position, ahead
+        self._verified = position == START
+        self._announced = self.log.status
+
+    async def begun(self, within_s: float) -> bool:
+        """Whether there is something to tell of the log within so many seconds, or nothing more will come."""
+        try:
+            async with asyncio.timeout(within_s):
+                return await self.log.begun.wait()
+        except TimeoutError:
+            return False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run has ended, as far as is known here."""
+        return self.log.ended.is_set()
+
     async def check(self) -> None:
         """Whether what comes first can be read at all: else it is refused, before a response begins.
 
@@ -173,10 +200,13 @@ class Cursor:
         return None
 
     def _news_of_status(self) -> Frame | None:
+        if self._ahead is not None:
+            frame, self._ahead = Frame(self._ahead), None
+            return frame
         if not self._has_status_news:
             return None
-        self._announced = self.log.status
-        return Frame(self.format.run(self._announced))
+        first, self._announced = self._announced is None, self.log.status
+        return Frame(self.format.run(self._announced, first=first))
 
     @property
     def _has_status_news(self) -> bool:
@@ -190,9 +220,10 @@ class Cursor:
         if self._epoch != self.log.epoch:
             self._epoch = self.log.epoch
             self._verified = False
+            await self.prepare()
         if self.position is None:
             return await self._read_snapshot()
-        got = self.log.window.read(self.position, self.form, self._encode)
+        got = self.log.window.read(self.position, self.form, self.format.encode)
         if got is Miss.NOTHING_NEW:
             return None
         if got is Miss.ELSEWHERE:
@@ -230,10 +261,7 @@ class Cursor:
             self.waits_for_store = True
             return None
         self.position = read.entries[-1].position
-        return self._encode(read.entries)
-
-    def _encode(self, entries: Sequence[Entry]) -> Frame:
-        return self.format.spans(merge(entries))
+        return self.format.encode(read.entries)
 
     async def _wait(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()

@@ -6,7 +6,7 @@ from headwater.broadcaster.base import Broadcaster, News
 from headwater.config import Config
 from headwater.core.position import Position
 from headwater.core.run import Run
-from headwater.errors import StoreUnavailable, TooMany, UnknownRun
+from headwater.errors import StoreUnavailable, TooMany
 from headwater.formats.base import Format, Head
 from headwater.hub.cursor import Cursor
 from headwater.hub.live import LiveLog
@@ -93,6 +93,7 @@ class Hub:
         self._metrics.subscribers.set(self._subscribers)
         if not fresh:
             try:
+                await cursor.prepare()
                 await cursor.check()
             except BaseException:
                 cursor.close()
@@ -114,23 +115,33 @@ class Hub:
             self._metrics.subscribers.set(self._subscribers)
             self._release(cursor.log)
 
-    async def wait_for_end(self, run: Run, within_s: float) -> bool:
-        """Whether the run ended within so many seconds."""
+    async def wait_for_end(self, run: Run, within_s: float | None) -> bool:
+        """Whether the run ended, or went, within so many seconds; None is as long as it takes.
+
+        Raises StoreUnavailable, UnknownRun.
+        """
         log = self._acquire(run)
         try:
             async with asyncio.timeout(within_s):
                 await log.open()
                 await log.ended.wait()
             return True
-        except (TimeoutError, StoreUnavailable, UnknownRun):
+        except TimeoutError:
             return False
         finally:
             self._release(log)
 
+    async def is_followed(self, run_id: str) -> bool:
+        """Whether anybody follows the run or waits for it, here or on another worker. Raises StoreUnavailable."""
+        log = self.logs.get(run_id)
+        if log is not None and log.users:
+            return True
+        return await self._broadcaster.heard_elsewhere(run_id)
+
     def _acquire(self, run: Run) -> LiveLog:
         log = self.logs.get(run.id)
         if log is None or log.gone:
-            head = Head(run.id, run.model, run.created_at)
+            head = Head(run.id, run.model, run.created_at, run.request)
             log = LiveLog(head, self._store, self._broadcaster, self._config, self._metrics, lambda: self._writes_per_s)
             log.produced_here = run.id in self._producing
             log.status = run.status

@@ -14,7 +14,7 @@ from headwater.core.position import START, Position
 from headwater.core.window import Fit, Window
 from headwater.entropy import full_jitter
 from headwater.errors import HeadwaterError, StoreUnavailable, UnknownRun
-from headwater.formats.base import Format, Frame, Head
+from headwater.formats.base import Format, Frame, Head, Remembering
 from headwater.hub.snapshots import Snapshots
 from headwater.metrics import Metrics
 from headwater.store.base import Read, Store, Top
@@ -50,7 +50,10 @@ class LiveLog:
         self.idle_since: float | None = None
         self.produced_here = False
         self._followers: set[Cursor] = set()
+        self.begun = asyncio.Event()
+        """It holds something, or nothing more will come."""
         self.ended = asyncio.Event()
+        """Nothing more will come."""
         self.window = Window(START, config.window_bytes)
         self.epoch = 0
         """Grows when history was rewritten: positions from before must be looked up again."""
@@ -77,6 +80,7 @@ class LiveLog:
         self._events_per_s = 0.0
         self._window_s = 0.0
         self._snapshots = Snapshots(head.id, store, metrics)
+        self._learning: dict[type[Remembering], asyncio.Task[None]] = {}
 
     def __repr__(self) -> str:
         return f"<LiveLog {self.head.id} {self.status} {self.window!r} users={self.users} epoch={self.epoch}>"
@@ -87,6 +91,31 @@ class LiveLog:
         if encoder is None:
             encoder = self._formats[form] = form(self.head)
         return encoder
+
+    async def teach(self, form: type[Remembering]) -> None:
+        """Tell the encoder of this form all that the store holds: its readers may begin anywhere.
+
+        Raises StoreUnavailable, UnknownRun, DamagedLog.
+        """
+        learning = self._learning.get(form)
+        if learning is None:
+            learning = self._learning[form] = asyncio.create_task(self._teach(form))
+            learning.add_done_callback(lambda _: self._learning.pop(form))
+        await asyncio.shield(learning)
+
+    async def _teach(self, form: type[Remembering]) -> None:
+        encoder = self.format(form)
+        assert isinstance(encoder, Remembering)
+        while True:
+            read = await self._store.read(self.head.id, encoder.reached, self._config.read_bytes)
+            if read is None:
+                raise UnknownRun(f"There is no run {self.head.id}.")
+            if not read.joined:
+                encoder.forget()
+                continue
+            encoder.learn(read.entries)
+            if not read.entries or read.entries[-1].position == read.top.position:
+                return
 
     # -- opening and closing
 
@@ -141,7 +170,7 @@ class LiveLog:
         if self._timer is not None:
             self._timer.cancel()
         self._snapshots.close()
-        for task in (self._opening, self._subscribing, self._refilling):
+        for task in (self._opening, self._subscribing, self._refilling, *self._learning.values()):
             if task is not None:
                 task.cancel()
         if self._subscribed:
@@ -175,6 +204,7 @@ class LiveLog:
 
     def _add(self, entry: Entry) -> None:
         self.window.add(entry, entry_bytes(entry))
+        self.begun.set()
         self._events += len(entry.events)
         last = entry.events[-1]
         now = self._loop.time()
@@ -192,7 +222,16 @@ class LiveLog:
         if self.status not in ENDED:
             self.status = status
         if self.status in ENDED:
-            self.ended.set()
+            self._nothing_more()
+
+    def _nothing_more(self) -> None:
+        self.begun.set()
+        self.ended.set()
+
+    def _set_gone(self) -> None:
+        self.gone = True
+        self._nothing_more()
+        self._wake()
 
     # -- flushing
 
@@ -238,8 +277,7 @@ class LiveLog:
                     log.error("the log of %s cannot be followed: %s", self.head.id, error.detail)
                     read = None
                 if read is None:
-                    self.gone = True
-                    self._wake()
+                    self._set_gone()
                     return
                 if self._may_be_healed(read) and self._loop.time() < doubtful_until:
                     await asyncio.sleep(DOUBT_S)
@@ -267,6 +305,8 @@ class LiveLog:
     def _stand_on(self, top: Top, heard: int = 0) -> None:
         """Begin a new window at the log's top; who is behind reads the store."""
         self.window = Window(top.position, self._config.window_bytes)
+        if top.position.seq:
+            self.begun.set()
         self._snapshots.forget()
         self._set_status(top.status)
         self._resume(heard)
@@ -300,8 +340,7 @@ class LiveLog:
         if self._holding or self.produced_here:
             return
         if top is None:
-            self.gone = True
-            self._wake()
+            self._set_gone()
             return
         if top.status != self.status and top.status not in ENDED:
             self._set_status(top.status)

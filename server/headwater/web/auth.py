@@ -15,7 +15,7 @@ from headwater.core.access import ANONYMOUS, Principal
 from headwater.errors import BadRequest, HeadwaterError, StoreUnavailable, TooMany, Unauthenticated, Unavailable
 from headwater.state import AppState
 from headwater.web.parse import wants_event_stream
-from headwater.web.render import problem
+from headwater.web.refusals import refusal
 from headwater.web.stream import come_back
 
 Found = TypeVar("Found", Principal, Principal | None)
@@ -81,7 +81,7 @@ def on_refused(conn: HTTPConnection, error: AuthenticationError) -> Response:
     passing = isinstance(error.error, Unavailable | TooMany)
     if passing and connection.scope["method"] == "GET" and wants_event_stream(connection):
         return come_back(error.error, connection.state["config"])
-    return problem(error.error)
+    return refusal(connection.scope, error.error)
 
 
 def _ours(conn: HTTPConnection) -> HTTPConnection[AppState]:

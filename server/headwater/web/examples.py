@@ -78,14 +78,14 @@ WHERE = {"Location": "The path of the run.", "Content-Location": "The same.", "H
 
 def stream_of(form: type[Format]) -> str:
     """The example run as this format writes it to one who comes late."""
-    written = form(Head(RUN_ID, "demo", _CREATED_AT))
+    written = form(Head(RUN_ID, "demo", _CREATED_AT, REQUESTS["text"]))
     spans = [
         Span(17, 20, _TAG, Text(_OUTPUT[1])),
         Span(20, 24, _TAG, Text(_OUTPUT[2])),
         Span(24, _TOP.seq, _TAG, _END),
     ]
     frames = (written.snapshot(_AT, [{"text": _OUTPUT[0]}], replaces=False), written.spans(spans))
-    told = b"".join([written.opening(1372), written.run("in_progress"), *(frame.data for frame in frames)])
+    told = b"".join([written.opening(1372), written.run("in_progress", first=True), *(frame.data for frame in frames)])
     return told.decode()
 
 

@@ -5,7 +5,7 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from headwater.errors import BadRequest, HeadTooLarge, HeadwaterError, RequestTimeout
-from headwater.web.render import problem
+from headwater.web.problems import problem
 
 # Of a request's line and headers: as much as other servers and proxies take at most.
 HEAD_BYTES_MAX = 64 * 1024

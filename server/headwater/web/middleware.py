@@ -5,12 +5,11 @@ import random
 import re
 import time
 
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headwater.access import rate_headers
 from headwater.web.auth import RATES
-from headwater.web.render import on_crash
+from headwater.web.refusals import on_crash
 
 log = logging.getLogger("headwater.web")
 
@@ -39,11 +38,11 @@ class ResponseHead:
         head = _Head(scope, send)
         try:
             await self.app(scope, receive, head.send)
-        except Exception as error:
+        except Exception:
             if head.sent:
                 raise
             log.exception("%s %s failed", scope["method"], scope["path"])
-            response = await on_crash(Request(scope), error)
+            response = on_crash(scope)
             await response(scope, receive, head.send)
 
 

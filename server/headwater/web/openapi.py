@@ -26,7 +26,7 @@ from headwater.errors import (
 from headwater.version import VERSION
 from headwater.web.examples import RUN_ID, STORE_AWAY
 from headwater.web.operation import Answer, Body, Operation, Parameter, operation_of
-from headwater.web.render import PROBLEM, problem_of
+from headwater.web.problems import PROBLEM, problem_of
 from headwater.web.shapes import Problem
 
 Json = dict[str, Any]

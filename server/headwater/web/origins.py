@@ -11,14 +11,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from headwater.errors import BadRequest, ConfigError, Forbidden, HeadwaterError
 from headwater.state import AppState
-from headwater.web.render import problem
+from headwater.web.refusals import refusal
 
 # What changes nothing: a page of another site may cause it, but cannot read the answer.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 # What pages of other sites may send, and see, beyond what every page may.
-SENT_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID")
+SENT_HEADERS = ("Authorization", "Content-Type", "Headwater-On-Disconnect", "Idempotency-Key", "Last-Event-ID")
 SHOWN_HEADERS = (
     "Content-Location",
     "Headwater-Run",
@@ -56,7 +56,7 @@ class SameSite:
             try:
                 self._check(HTTPConnection[AppState](scope), scope["method"])
             except HeadwaterError as error:
-                return problem(error)(scope, receive, send)
+                return refusal(scope, error)(scope, receive, send)
         return self.app(scope, receive, send)
 
     def _check(self, connection: HTTPConnection[AppState], method: str) -> None:

@@ -34,18 +34,34 @@ _NAMED_FIELD = re.compile(r"(?:missing required|contains unknown) field `(.+?)`"
 
 async def read_json(request: Request[AppState], kind: type[Body], limit: int) -> Body:
     """The body, of at most `limit` bytes, as a Struct. Raises the 4xx that says what is wrong with it, and where."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        given = f"not {media_type}" if media_type else "and there was none"
-        raise UnsupportedMediaType(f"The Content-Type must be application/json, {given}.")
     body = await _read_body(request, limit)
     value = _decode(body, kind)
-    if b"\\u0000" in body or body.count(b"[") + body.count(b"{") > DEPTH_MAX:
+    if _may_be_strange(body):
         _refuse_strange(msgspec.to_builtins(value))
     return value
 
 
+async def read_open_json(request: Request[AppState], kind: type[Body], limit: int) -> tuple[Body, dict[str, Any]]:
+    """The same, for a Struct that names only some of the fields; and all of them as they came."""
+    body = await _read_body(request, limit)
+    given = _decode(body, dict[str, Any])
+    if _may_be_strange(body):
+        _refuse_strange(given)
+    try:
+        return msgspec.convert(given, kind), given
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from None
+
+
+def _may_be_strange(body: bytes) -> bool:
+    return b"\\u0000" in body or body.count(b"[") + body.count(b"{") > DEPTH_MAX
+
+
 async def _read_body(request: Request[AppState], limit: int) -> bytes:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        given = f"not {media_type}" if media_type else "and there was none"
+        raise UnsupportedMediaType(f"The Content-Type must be application/json, {given}.")
     config = request.state["config"]
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:

@@ -15,7 +15,7 @@ from headwater.state import AppState
 from headwater.web.auth import address_of, socket_principal, unless_guessed, use_up_ticket
 from headwater.web.connection import EXTENSION
 from headwater.web.origins import check_origin
-from headwater.web.render import problem
+from headwater.web.problems import problem
 from headwater.web.socket_connection import SocketConnection
 
 log = logging.getLogger("headwater.web")

@@ -6,23 +6,24 @@ from starlette.responses import Response
 
 from headwater.core.events import Status
 from headwater.core.lifecycle import TRANSITIONS
-from headwater.core.position import START
-from headwater.core.run import Run, RunRequest
+from headwater.core.run import RunRequest
 from headwater.errors import TooMany, Unavailable
 from headwater.formats.base import Format
+from headwater.formats.chat import Chat
 from headwater.formats.native import Native
 from headwater.formats.ndjson import Ndjson
 from headwater.formats.text import PlainText
 from headwater.state import AppState
 from headwater.web import examples
 from headwater.web.auth import principal_of
+from headwater.web.following import Started, on_disconnect, root_of, started_headers
 from headwater.web.operation import Answer, Body, operation
 from headwater.web.parse import idempotency_key, one_of, position_of, read_json, wants_event_stream, whole_number
 from headwater.web.render import json_response, run_answer, run_list, run_summary
 from headwater.web.stream import LogResponse, come_back, draw_retry_ms
 from headwater.web.visit import Visit
 
-FORMATS: dict[str, type[Format]] = {"native": Native, "ndjson": Ndjson, "text": PlainText}
+FORMATS: dict[str, type[Format]] = {"native": Native, "ndjson": Ndjson, "text": PlainText, "chat": Chat}
 _STATUSES: dict[str, Status] = {status: status for status in TRANSITIONS}
 _FORMAT = examples.choice("format", FORMATS, "How the events are written; without it `native`.", "text")
 # Rows of a list that does not say: a screenful.
@@ -52,44 +53,12 @@ async def create_run(request: Request[AppState]) -> Response:
     key = idempotency_key(request)
     body = await read_json(request, RunRequest, state["quotas"].input_bytes())
     if body.stream or form is not None or wants_event_stream(request):
-        return await _create_and_follow(request, body, key, form or Native)
+        started = await Started.begin(request, body, key, on_disconnect(request, "continue"))
+        return await started.follow(form or Native, gated=False)
     created = await state["runs"].start(principal_of(request), body, key)
     task = BackgroundTask(state["background"].after_start, created.run.id) if created.fresh else None
-    return json_response(
-        run_summary(created.run, _root(request)), 202, _started(request, created.run, created.fresh), task
-    )
-
-
-async def _create_and_follow(
-    request: Request[AppState], body: RunRequest, key: str | None, form: type[Format]
-) -> Response:
-    state = request.state
-    state["hub"].check_room()  # before there is a run that would be started for nobody
-    visit = await Visit.begin(request)
-    try:
-        created = await state["runs"].start(principal_of(request), body, key, awaited=True)
-        try:
-            start = START if created.fresh else None
-            cursor = await state["hub"].follow(created.run, form, start, fresh=created.fresh)
-        finally:
-            if created.fresh:
-                # A background task would wait for the end of the stream that it is to start.
-                state["executor"].wake(created.run.id)
-    except BaseException:
-        visit.close()
-        raise
-    visit.follow(request, cursor)
-    task = BackgroundTask(state["background"].remove_expired)
-    return LogResponse(
-        cursor, draw_retry_ms(state["config"]), _started(request, created.run, created.fresh), task, visit.close
-    )
-
-
-def _started(request: Request[AppState], run: Run, fresh: bool) -> dict[str, str]:
-    """The headers that name a run and where it is."""
-    url = f"{_root(request)}/v1/runs/{run.id}"
-    headers = {"Headwater-Run": run.id, "Content-Location": url, "Location": url}
-    return headers if fresh else headers | {"Idempotent-Replayed": "true"}
+    headers = started_headers(request, created.run, fresh=created.fresh)
+    return json_response(run_summary(created.run, root_of(request)), 202, headers, task)
 
 
 @operation(
@@ -107,7 +76,7 @@ async def list_runs(request: Request[AppState]) -> Response:
         before=request.query_params.get("before"),
         limit=whole_number(request, "limit", default=_PAGE, low=1, high=request.state["config"].max_page),
     )
-    return json_response(run_list(page.runs, _root(request), has_more=page.has_more))
+    return json_response(run_list(page.runs, root_of(request), has_more=page.has_more))
 
 
 @operation(
@@ -118,7 +87,7 @@ async def list_runs(request: Request[AppState]) -> Response:
 async def get_run(request: Request[AppState]) -> Response:
     """`GET /v1/runs/{id}`: the run with its output so far."""
     answer = await request.state["runs"].read(principal_of(request), request.path_params["run_id"])
-    return json_response(run_answer(answer, _root(request)))
+    return json_response(run_answer(answer, root_of(request)))
 
 
 @operation(
@@ -140,7 +109,7 @@ async def delete_run(request: Request[AppState]) -> Response:
 async def cancel_run(request: Request[AppState]) -> Response:
     """`POST /v1/runs/{id}/cancel`: cancel, wait up to a second for the end, answer with the run."""
     answer = await request.state["runs"].cancel(principal_of(request), request.path_params["run_id"])
-    return json_response(run_answer(answer, _root(request)))
+    return json_response(run_answer(answer, root_of(request)))
 
 
 @operation(
@@ -181,9 +150,3 @@ async def run_events(request: Request[AppState]) -> Response:
         return Response(status_code=204, headers={"Cache-Control": "no-cache, no-transform"})
     visit.follow(request, cursor)
     return LogResponse(cursor, draw_retry_ms(state["config"]), on_close=visit.close)
-
-
-def _root(request: Request[AppState]) -> str:
-    """The path that this app is mounted under; empty for none."""
-    root: str = request.scope.get("root_path", "")
-    return root.rstrip("/")

@@ -54,8 +54,10 @@ class LogResponse(EventSourceResponse):
         )
         self._cursor = cursor
         self._retry_ms = retry_ms
-        self._on_close = on_close
+        self.on_close = on_close
         self._broken = False
+        self.complete = False
+        """Whether it was told to its end."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection: Connection | None = scope.get("extensions", {}).get(EXTENSION)
@@ -67,7 +69,7 @@ class LogResponse(EventSourceResponse):
                 await self._write_over(connection, send)
         finally:
             self._cursor.close()
-            self._on_close()
+            self.on_close()
 
     async def _write_over(self, connection: Connection, send: Send) -> None:
         self._cursor.line = connection
@@ -98,6 +100,7 @@ class LogResponse(EventSourceResponse):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
             cursor.written()
             if frame.after is not After.GO_ON:
+                self.complete = True
                 break
         self._broken = (
             frame.after is After.BREAK if frame is not None else not cursor.format.says_its_end  # it was let go

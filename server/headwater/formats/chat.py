@@ -1,0 +1,203 @@
+"""OpenAI's chat completions, streamed and whole, after their API reference.
+
+Each chunk has an SSE `id`, the position to resume from. A chunk with another one to come that must not be lost bears
+the position before it: to see it twice changes nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from headwater.core.content import Part
+from headwater.core.events import Attempt, Delta, End, FinishReason, Reasoning, Refusal, Span, Status, Text, Usage
+from headwater.core.position import Position
+from headwater.core.sse import encode
+from headwater.formats.base import After, Format, Frame, Head
+from headwater.formats.openai_ids import completion_id
+
+# Their SDKs take whatever ends with an empty line for an event with data, a `retry` and a comment behind an `id` too.
+KEEP_ALIVE: Final = b":\n"
+
+json = msgspec.json.Encoder().encode
+
+_TAKEN_BACK: Final = {
+    "message": "The answer began anew, and this format cannot take back what it has sent. Ask again, or follow the run "
+    "in its native format.",
+    "type": "server_error",
+    "param": None,
+    "code": "restarted",
+}
+
+
+class Chat(Format):
+    """`chat.completion.chunk` events. `[DONE]` comes after a finish reason, and never after a failure."""
+
+    media_type = "text/event-stream"
+    says_its_end = False  # clients take the end of the body for that of the answer, unless it is broken off
+    keep_alive = KEEP_ALIVE
+    include_usage: ClassVar[bool] = False
+    """Whether the client asked to be told the usage: a chunk of its own, and a null in every other."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__(head)
+        about = {"id": completion_id(head.id), "object": "chat.completion.chunk", "created": int(head.created_at)}
+        self._start = json(about | {"model": head.model})[:-1]
+        usage = b',"usage":null' if self.include_usage else b""
+        # Nearly all that is ever written, so it is put together in one step: seq, tag, content.
+        head_bytes, tail = self._start.replace(b"%", b"%%"), usage.replace(b"%", b"%%")
+        chunk = b'%b,"choices":[{"index":0,"delta":{"content":%%b},"finish_reason":null}]%b}' % (head_bytes, tail)
+        self._text = encode(chunk, id="%d-%d")
+        self._tail = usage + b"}"
+
+    def opening(self, retry_ms: int) -> bytes:
+        return b""
+
+    def run(self, status: Status, *, first: bool) -> bytes:
+        return b""
+
+    def snapshot(self, position: Position, parts: Sequence[Part], *, replaces: bool) -> Frame:
+        if replaces:
+            return Frame(_error(_TAKEN_BACK), After.CLOSE)
+        return Frame(b"".join(self._part(part, position, first=n == 0) for n, part in enumerate(parts)))
+
+    def _part(self, part: Part, position: Position, *, first: bool) -> bytes:
+        delta: dict[str, Any] = {"role": "assistant"} if first else {}
+        match part:
+            case {"text": text}:
+                delta["content"] = text
+            case {"reasoning": text}:
+                delta["reasoning_content"] = text
+            case {"refusal": text}:
+                delta["refusal"] = text
+            case {"tool_call": call}:
+                delta["tool_calls"] = [_call(call["index"], call.get("id"), call.get("name"), call["arguments"])]
+        return self._chunk(delta, position)
+
+    def spans(self, spans: Sequence[Span]) -> Frame:
+        pieces = []
+        for span in spans:
+            event = span.event
+            if type(event) is Text and span.after:
+                pieces.append(self._text % (span.seq, span.tag, json(event.text)))
+            elif isinstance(event, End):
+                pieces.append(self._end(span, event))
+                return Frame(b"".join(pieces), After.CLOSE)
+            elif isinstance(event, Attempt):
+                if event.how == "restarted" and span.after:
+                    pieces.append(_error(_TAKEN_BACK))
+                    return Frame(b"".join(pieces), After.CLOSE)
+                pieces.append(self._chunk({} if span.after else {"role": "assistant", "content": ""}, _at(span)))
+            else:
+                pieces.append(self._chunk(_role(span) | delta_fields(event), _at(span)))
+        return Frame(b"".join(pieces))
+
+    def _end(self, span: Span, end: End) -> bytes:
+        finish = finish_of(end)
+        if finish is None:
+            return _error(error_of(end))
+        pieces = [self._chunk(_role(span), span.before, finish)]
+        if self.include_usage:
+            usage = b'%b,"choices":[],"usage":%b}' % (self._start, json(usage_of(end.usage)))
+            pieces.append(encode(usage, id=str(span.before)))
+        pieces.append(encode(b"[DONE]", id=str(_at(span))))
+        return b"".join(pieces)
+
+    def _chunk(self, delta: dict[str, Any], position: Position, finish: FinishReason | None = None) -> bytes:
+        choice = json({"index": 0, "delta": delta, "finish_reason": finish})
+        return encode(b'%b,"choices":[%b]%b' % (self._start, choice, self._tail), id=str(position))
+
+
+class ChatWithUsage(Chat):
+    """The same with `stream_options.include_usage`."""
+
+    include_usage = True
+
+
+def delta_fields(delta: Delta) -> dict[str, Any]:
+    """A delta as the `delta` of a chunk."""
+    match delta:
+        case Text(text):
+            return {"content": text}
+        case Reasoning(text):
+            return {"reasoning_content": text}
+        case Refusal(text):
+            return {"refusal": text}
+        case call:
+            return {"tool_calls": [_call(call.index, call.id, call.name, call.arguments)]}
+
+
+def _call(index: int, id: str | None, name: str | None, arguments: str | None) -> dict[str, Any]:
+    """A fragment of a tool call; its head has what is known of it."""
+    function = ({"name": name} if name is not None else {}) | ({"arguments": arguments or ""})
+    head = {"id": id, "type": "function"} if id is not None else {}
+    return {"index": index} | head | {"function": function}
+
+
+def finish_of(end: End) -> FinishReason | None:
+    """The finish reason that clients are told, or None where the answer is not whole and nothing vouches for it."""
+    if end.finish_reason is not None:
+        return end.finish_reason
+    return "length" if end.reason == "length" else None  # our own limit of an output's bytes
+
+
+def usage_of(usage: Usage | None) -> dict[str, Any]:
+    """The `usage` of a completion. `estimated` where the provider did not count."""
+    counted = usage or Usage(estimated=True)
+    told: dict[str, Any] = {
+        "prompt_tokens": counted.input_tokens,
+        "completion_tokens": counted.output_tokens,
+        "total_tokens": counted.input_tokens + counted.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": counted.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": counted.reasoning_tokens},
+    }
+    return told | ({"estimated": True} if counted.estimated else {})
+
+
+def error_of(end: End) -> dict[str, Any]:
+    """The error object of an answer that is not whole."""
+    detail = end.error.detail if end.error is not None else f"The run was {end.status}."
+    return {"message": detail, "type": "server_error", "param": None, "code": end.reason or end.status}
+
+
+def _error(error: dict[str, Any]) -> bytes:
+    return encode(json({"error": error}))
+
+
+def _role(span: Span) -> dict[str, Any]:
+    """The first chunk of an answer says whose it is."""
+    return {} if span.after else {"role": "assistant"}
+
+
+def _at(span: Span) -> Position:
+    return Position(span.seq, span.tag)
+
+
+def completion(head: Head, parts: Sequence[Part], end: End) -> dict[str, Any]:
+    """The whole answer as a `chat.completion`. The end must have a finish reason."""
+    texts = {key: [part[key] for part in parts if key in part] for key in ("text", "reasoning", "refusal")}
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": "".join(texts["text"]) if texts["text"] else None,
+        "refusal": "".join(texts["refusal"]) if texts["refusal"] else None,
+    }
+    if texts["reasoning"]:
+        message["reasoning_content"] = "".join(texts["reasoning"])
+    calls = [part["tool_call"] for part in parts if "tool_call" in part]
+    if calls:
+        message["tool_calls"] = [
+            {
+                "id": call.get("id"),
+                "type": "function",
+                "function": {"name": call.get("name") or "", "arguments": call["arguments"]},
+            }
+            for call in calls
+        ]
+    return {
+        "id": completion_id(head.id),
+        "object": "chat.completion",
+        "created": int(head.created_at),
+        "model": head.model,
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_of(end)}],
+        "usage": usage_of(end.usage),
+    }

@@ -1,0 +1,184 @@
+"""A run that is started and followed on one connection: to its first token, to its end, or until the caller leaves."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal, TypeVar
+
+from starlette.background import BackgroundTask
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from headwater.core.position import START
+from headwater.core.run import Run, RunRequest
+from headwater.errors import BadRequest, HeadwaterError
+from headwater.formats.base import Format
+from headwater.hub import Cursor
+from headwater.runs import Answer
+from headwater.state import AppState
+from headwater.web.auth import principal_of
+from headwater.web.bad_ends import error_of
+from headwater.web.stream import LogResponse, draw_retry_ms
+from headwater.web.visit import Visit
+
+OnDisconnect = Literal["cancel", "continue"]
+ON_DISCONNECT: Final = "Headwater-On-Disconnect"
+
+Result = TypeVar("Result")
+
+
+def on_disconnect(request: Request[AppState], default: OnDisconnect) -> OnDisconnect:
+    """What shall become of the run once its caller has left. Raises BadRequest."""
+    match request.headers.get(ON_DISCONNECT):
+        case None:
+            return default
+        case "cancel":
+            return "cancel"
+        case "continue":
+            return "continue"
+        case other:
+            raise BadRequest(f"{ON_DISCONNECT} must be cancel or continue, not {other[:32]!r}.", field=ON_DISCONNECT)
+
+
+class Started:
+    """A run that this request started, or that its key had started before, and the place of its caller. Close it."""
+
+    def __init__(
+        self, request: Request[AppState], run: Run, *, fresh: bool, visit: Visit, on_leave: OnDisconnect
+    ) -> None:
+        self.run = run
+        self.headers = started_headers(request, run, fresh=fresh)
+        self._request = request
+        self._fresh = fresh
+        self._visit = visit
+        self._on_leave = on_leave
+        self._cursor: Cursor | None = None
+
+    @classmethod
+    async def begin(
+        cls, request: Request[AppState], body: RunRequest, key: str | None, on_leave: OnDisconnect
+    ) -> "Started":
+        """Start the run, for one who waits for it. Raises what `Runs.start` does."""
+        state = request.state
+        state["hub"].check_room()  # before there is a run that would be started for nobody
+        visit = await Visit.begin(request)
+        try:
+            created = await state["runs"].start(principal_of(request), body, key, awaited=True)
+        except BaseException:
+            visit.close()
+            raise
+        return cls(request, created.run, fresh=created.fresh, visit=visit, on_leave=on_leave)
+
+    def _wake(self) -> None:
+        """A background task would wait for the end of the response that is to tell of it."""
+        if self._fresh:
+            self._request.state["executor"].wake(self.run.id)
+
+    async def follow(self, form: type[Format], *, gated: bool) -> LogResponse:
+        """The events as the response; a `gated` one waits a while for the first of them.
+
+        Raises, where the run ended with nothing said, what it ended with.
+        """
+        try:
+            try:
+                start = START if self._fresh else None
+                cursor = await self._request.state["hub"].follow(self.run, form, start, fresh=self._fresh)
+                self._cursor = cursor
+            finally:
+                self._wake()
+            if gated:
+                await self._first_word(cursor)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        state = self._request.state
+        self._visit.follow(self._request, cursor)
+        task = BackgroundTask(state["background"].remove_expired)
+        retry_ms = draw_retry_ms(state["config"])
+        response = LogResponse(cursor, retry_ms, self.headers, task, self._visit.close)
+        if self._on_leave == "cancel":
+            response.on_close = self._parting(response, cursor)
+        return response
+
+    async def _first_word(self, cursor: Cursor) -> None:
+        state = self._request.state
+        await while_there(self._request, cursor.begun(state["config"].first_byte_s))
+        if cursor.has_ended:
+            _check(await state["runs"].read(principal_of(self._request), self.run.id), whole=False)
+
+    def _parting(self, response: LogResponse, cursor: Cursor) -> Callable[[], None]:
+        def on_close() -> None:
+            self._visit.close()
+            if not response.complete and cursor.gone_because != "draining":
+                self._request.state["departures"].leave(self.run)
+
+        return on_close
+
+    async def answer(self, *, whole: bool) -> Answer:
+        """The answer, once it has ended. Raises what it ended with, where nothing was said, or not the `whole`."""
+        state = self._request.state
+        try:
+            self._wake()
+            await while_there(self._request, state["hub"].wait_for_end(self.run, None))
+            answer = await state["runs"].read(principal_of(self._request), self.run.id)
+            _check(answer, whole=whole)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._visit.close()
+        return answer
+
+    def _fail(self, error: BaseException) -> None:
+        """There will be no answer: nobody waits for the run any more."""
+        if isinstance(error, HeadwaterError):
+            error.headers |= self.headers
+        if self._cursor is not None:
+            self._cursor.close()
+        self._visit.close()
+        if self._on_leave == "cancel":
+            self._request.state["departures"].leave(self.run)
+
+
+def _check(answer: Answer, *, whole: bool) -> None:
+    """Raises what a run ended badly with, if it said nothing, or was to be `whole`."""
+    end = answer.contents.end
+    if end is not None and (whole or not answer.contents.parts) and (error := error_of(end)) is not None:
+        raise error
+
+
+async def while_there(request: Request[AppState], awaitable: Awaitable[Result]) -> Result:
+    """What it gives, unless the caller leaves before. Raises ClientDisconnect."""
+    waiting = asyncio.ensure_future(awaitable)
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            raise ClientDisconnect
+        return waiting.result()
+    finally:
+        waiting.cancel()
+        leaving.cancel()
+        await asyncio.wait((waiting, leaving))  # what they held is let go before anything else is decided
+
+
+async def _left(request: Request[AppState]) -> None:
+    """Return once the caller has gone. The body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def started_headers(request: Request[AppState], run: Run, *, fresh: bool) -> dict[str, str]:
+    """The headers that name a run and where it is."""
+    url = f"{root_of(request)}/v1/runs/{run.id}"
+    headers = {"Headwater-Run": run.id, "Content-Location": url, "Location": url}
+    return headers if fresh else headers | {"Idempotent-Replayed": "true"}
+
+
+def root_of(request: Request[AppState]) -> str:
+    """The path that this app is mounted under; empty for none."""
+    root: str = request.scope.get("root_path", "")
+    return root.rstrip("/")
+
+
+def gone() -> Response:
+    """For a caller who has left: it is written to nobody."""
+    return Response(status_code=499)
