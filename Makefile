@@ -11,7 +11,7 @@ INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 RECIPE := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test coverage check format bench test-browser constraints clean
+.PHONY: help run cluster test coverage check format bench bench-peers test-browser constraints clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -22,11 +22,11 @@ run: .venv/.run ## start the server on 127.0.0.1:8000
 cluster: .venv/.test ## start Redis, three workers and a round-robin on 127.0.0.1:8000
 	@$(BIN)/python -m tests.cluster $(ARGS)
 
-test: .venv/.test ## run the tests
+test: .venv/.test .venv/.litellm .venv/.node ## run the tests
 	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 # Apart from `test`: it takes a third longer, for every server that a test starts is measured too.
-coverage: .venv/.test ## run the tests, and see what they leave out
+coverage: .venv/.test .venv/.litellm .venv/.node ## run the tests, and see what they leave out
 	$(BIN)/pytest -n 3 --dist worksteal --cov --cov-report term $(ARGS)
 
 check: .venv/.browser ## lint, formatting, types, the direction of imports
@@ -42,6 +42,8 @@ format: .venv/.test ## sort imports and format
 bench: .venv/.test ## measure against the plain ways to do it
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+bench-peers: .venv/.peers ## install LiteLLM's proxy, 750 MB, for bench to measure against too
+
 test-browser: .venv/.browser ## run the page in a real Chromium
 	@command -v chromium >/dev/null || $(MAKE) --no-print-directory chromium
 	$(BIN)/pytest tests/browser $(ARGS)
@@ -53,7 +55,7 @@ chromium:
 	apt-get -qq update
 	DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium >/dev/null
 
-# Every version anew, in an environment of its own: what the newest packages resolve to.
+# Every version anew, in environments of their own: what the newest packages resolve to.
 constraints: ## raise every pinned version to the newest
 	@rm -rf .venv/fresh
 	@$(MAKE) --no-print-directory .venv/bin/python
@@ -62,9 +64,14 @@ constraints: ## raise every pinned version to the newest
 	@{ sed -n '/^#/p' constraints.txt; .venv/fresh/bin/pip freeze --exclude-editable | LC_ALL=C sort -f; } > .venv/constraints
 	@rm -rf .venv/fresh
 	@mv .venv/constraints constraints.txt
+	@$(BIN)/python -m venv .venv/fresh
+	@.venv/fresh/bin/pip install --quiet --upgrade 'litellm[mcp]'
+	@{ sed -n '/^#/p' tests/clients/litellm.txt; .venv/fresh/bin/pip freeze | LC_ALL=C sort -f; } > .venv/constraints
+	@rm -rf .venv/fresh
+	@mv .venv/constraints tests/clients/litellm.txt
 
 clean: ## remove everything that these commands made
-	rm -rf .venv build dist .coverage .coverage.* htmlcov .reports
+	rm -rf .venv tests/clients/node_modules build dist .coverage .coverage.* htmlcov .reports
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find server tests clients -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -76,6 +83,25 @@ clean: ## remove everything that these commands made
 .venv/.test: $(RECIPE) | .venv/bin/python
 	@$(INSTALL) --editable '.[test]'
 	@touch $@ .venv/.run
+
+# Apart from .venv/.test: why, says the file.
+.venv/.litellm: tests/clients/litellm.txt | .venv/bin/python
+	@$(BIN)/python -m venv --clear .venv/litellm
+	@.venv/litellm/bin/pip install --quiet --requirement $<
+	@touch $@
+
+# Only for bench, which skips what it is missing.
+.venv/.peers: tests/bench/peers/litellm.txt | .venv/bin/python
+	@$(BIN)/python -m venv --clear .venv/peers
+	@.venv/peers/bin/pip install --quiet --requirement $<
+	@touch $@
+
+# Without Node the tests of its clients are skipped, and say so.
+.venv/.node: tests/clients/package-lock.json | .venv/bin/python
+	@major=$$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\).*/\1/p'); \
+	if [ "$${major:-0}" -ge 20 ] && command -v npm >/dev/null; then \
+		(cd tests/clients && npm ci --loglevel=error >/dev/null) && touch $@; \
+	else echo 'no Node 20 or newer with npm: the tests of Node clients will be skipped' >&2; fi
 
 .venv/.browser: $(RECIPE) | .venv/bin/python
 	@$(INSTALL) --editable '.[test,browser]'

@@ -70,6 +70,15 @@ def test_a_span_bears_the_tag_found_at_its_seq(log: list[Entry]) -> None:
     assert all(Position(span.seq, span.tag) in places for span in merge(log))
 
 
+@given(logs, st.data())
+def test_a_span_begins_at_the_place_before_it(log: list[Entry], data: st.DataObject) -> None:
+    """Also where the log is read on from within an entry."""
+    at = data.draw(st.sampled_from(positions(log)[:-1]))
+    spans = merge(cut(log, at) if at != START else log)
+    assert spans[0].before == at
+    assert [span.before for span in spans[1:]] == [Position(span.seq, span.tag) for span in spans[:-1]]
+
+
 @given(logs)
 def test_merging_changes_no_output(log: list[Entry]) -> None:
     assert parts_of(events_of(merge(log))) == parts_of(events_after(log, START))
@@ -98,8 +107,8 @@ def test_adjacent_deltas_of_a_kind_become_one() -> None:
     log = log_of([(7, [Text("a"), Text("b")]), (7, [Text("c"), Reasoning("x")]), (7, [End("completed", "stop")])])
     assert merge(log) == [
         Span(0, 3, 7, Text("abc")),
-        Span(3, 4, 7, Reasoning("x")),
-        Span(4, 5, 7, End("completed", "stop")),
+        Span(3, 4, 7, Reasoning("x"), 7),
+        Span(4, 5, 7, End("completed", "stop"), 7),
     ]
 
 

@@ -56,6 +56,15 @@ def test_what_stops_short_says_why() -> None:
         assert (end.error.code, end.error.detail) == (end.reason, "why")
 
 
+def test_how_an_upstream_refused_is_kept() -> None:
+    for end in (
+        end_failed("upstream_error", "why", upstream_status=429, retry_after_s=7.5),
+        end_incomplete("upstream_cut", "why", upstream_status=429, retry_after_s=7.5),
+    ):
+        assert end.error is not None
+        assert (end.error.upstream_status, end.error.retry_after_s) == (429, 7.5)
+
+
 def test_a_cancelled_end_blames_nobody() -> None:
     end = end_cancelled(USAGE)
     assert (end.status, end.reason, end.error, end.finish_reason, end.usage) == ("cancelled", None, None, None, USAGE)

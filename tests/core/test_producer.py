@@ -220,6 +220,87 @@ def test_after_a_cancel_lost_history_is_not_joined_again() -> None:
     assert end.position != Position(2, TAG)
 
 
+# -- what it cost
+
+
+def test_what_was_delivered_is_counted_where_the_provider_counted_nothing() -> None:
+    assert ProducerLog(START, TAG, 100).usage() is None
+    assert a_log("a", "b").usage() == Usage(output_tokens=2, estimated=True)
+
+
+def test_the_provider_s_count_stands() -> None:
+    log = a_log("a", "b", "c")
+    log.reported = Usage(7, 2)
+    assert log.usage() == Usage(7, 2)
+
+
+def test_the_provider_s_estimate_is_at_least_what_was_delivered() -> None:
+    log = a_log("a", "b", "c")
+    log.reported = Usage(7, 1, cached_tokens=5, estimated=True)
+    assert log.usage() == Usage(7, 3, cached_tokens=5, estimated=True)
+    log.reported = Usage(7, 9, estimated=True)
+    assert log.usage() == Usage(7, 9, estimated=True)
+
+
+def test_what_is_dropped_is_not_counted() -> None:
+    log = a_log("a", "b")
+    log.next_entry()
+    log.add(Text("c"))
+    log.add_attempt(Attempt(2, "takeover", "continued"))
+    log.drop_pending()
+    assert log.usage() == Usage(output_tokens=2, estimated=True)
+
+
+def test_an_end_that_waits_counts_anew_what_is_left_before_it() -> None:
+    log = a_log("a", "b")
+    log.next_entry()
+    log.add(Text("c"))
+    log.finish(End("incomplete", reason="upstream_cut", usage=log.usage()))
+    log.drop_pending()
+    end = store_all(log)[-1].events[-1]
+    assert end == End("incomplete", reason="upstream_cut", usage=Usage(output_tokens=2, estimated=True))
+
+
+@pytest.mark.parametrize("said", ["before", "after"])
+def test_a_cancelled_end_counts_what_the_store_took(said: str) -> None:
+    """The end may be said before the store refuses what came in its last moments, or after."""
+    log = a_log("a", "b")
+    kept = store(log)
+    log.add(Text("c"))
+    log.next_entry()
+    log.add(Text("d"))
+    log.drop_pending()
+    if said == "before":
+        log.finish(End("cancelled", usage=log.usage()))
+    log.answered(Answer.CANCELLED, kept.position)
+    if said == "after":
+        log.finish(End("cancelled", usage=log.usage()))
+    assert store(log).events == (End("cancelled", usage=Usage(output_tokens=2, estimated=True)),)
+
+
+def test_what_the_store_lost_for_good_is_not_counted() -> None:
+    log = a_log("a")
+    kept = store(log)
+    for word in "bc":
+        log.add(Text(word))
+        store(log)
+    log.add(Text("d"))
+    log.next_entry()
+    log.answered(Answer.BEHIND, kept.position)
+    log.finish(End("cancelled", usage=log.usage()))
+    log.answered(Answer.CANCELLED, kept.position)
+    assert store(log).events == (End("cancelled", usage=Usage(output_tokens=1, estimated=True)),)
+
+
+def test_a_count_of_the_provider_s_is_not_changed_by_a_cancel() -> None:
+    log = a_log("a", "b")
+    log.next_entry()
+    log.reported = Usage(7, 2)
+    log.finish(End("completed", "stop", usage=log.usage()))
+    log.answered(Answer.CANCELLED, START)
+    assert store(log).events == (End("cancelled", usage=Usage(7, 2)),)
+
+
 # -- the lease
 
 

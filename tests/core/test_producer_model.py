@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from headwater.core.events import End, Entry, Event, Text
+from headwater.core.events import End, Entry, Event, Text, Usage
 from headwater.core.lifecycle import end_finished
 from headwater.core.position import START, Position
 from headwater.core.producer import Answer, ProducerLog
@@ -69,7 +69,7 @@ class ProducerMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.finished)
     @rule()
     def the_answer_is_finished(self) -> None:
-        self.producer.finish(end_finished("stop", None))
+        self.producer.finish(end_finished("stop", self.producer.usage()))
         self.finished = True
 
     @precondition(lambda self: self.producer.has_more)
@@ -156,6 +156,8 @@ class ProducerMachine(RuleBasedStateMachine):
         assert output == self.written[: len(output)]
         assert isinstance(end, End)
         assert end.status == ("cancelled" if self.producer.cancelled else "completed")
+        delivered = len(output)
+        assert end.usage == (Usage(output_tokens=delivered, estimated=True) if delivered else None)
         if not self.store.cancelled:
             assert output == self.written
 

@@ -67,7 +67,7 @@ class Named(Provider):
         self.closed += 1
 
 
-FACTORIES = {kind: lambda spec: Named(spec.name) for kind in ("openai", "demo", "python")}
+FACTORIES = {kind: lambda spec: Named(spec.name) for kind in ("openai", "anthropic", "ollama", "demo", "python")}
 
 
 def parse(text: str) -> ModelsFile:
@@ -99,12 +99,32 @@ def test_every_key_of_a_model_is_understood() -> None:
     assert (llama.upstream_model, llama.api_key, llama.continuation) == ("llama3.2", None, "none")
 
 
+def test_three_kinds_of_servers_have_what_is_theirs() -> None:
+    file = parse(
+        f"[models.a]\n{ANTHROPIC}model = 'm'\napi_key = 'k'\nheaders = {{ X = 'y' }}\nmax_output_tokens = 5\n"
+        f"[models.o]\n{OLLAMA}model = 'm'\ncontinuation = 'trailing'"
+    )
+    claude, llama = file.models
+    assert (claude.kind, claude.base_url, claude.upstream_model, claude.max_output_tokens) == (
+        "anthropic",
+        "http://h",
+        "m",
+        5,
+    )
+    assert (llama.kind, llama.upstream_model, llama.continuation, llama.max_output_tokens) == (
+        "ollama",
+        "m",
+        "trailing",
+        None,
+    )
+
+
 def test_every_models_file_in_the_documentation_is_a_good_one() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
     examples = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
     assert len(examples) >= 2
     for example in examples:
-        file = parse_models(example, source="docs/models.md", environ={"CLEVER_KEY": "sk-1"})
+        file = parse_models(example, source="docs/models.md", environ={"CLEVER_KEY": "sk-1", "CAREFUL_KEY": "sk-2"})
         assert build_catalog(file, FACTORIES, demo=Named("demo")).default == file.default
 
 
@@ -119,6 +139,8 @@ def test_an_empty_file_is_a_file_without_models() -> None:
 
 
 OPENAI = 'provider = "openai"\nbase_url = "http://h/v1"\n'
+ANTHROPIC = 'provider = "anthropic"\nbase_url = "http://h"\n'
+OLLAMA = 'provider = "ollama"\nbase_url = "http://h"\n'
 
 
 @pytest.mark.parametrize(
@@ -132,9 +154,18 @@ OPENAI = 'provider = "openai"\nbase_url = "http://h/v1"\n'
         ("[models]\nfast = 3", "headwater.toml: models.fast: Expected `object`, got `int`"),
         ("[models.a]", "headwater.toml: models.a.provider: is required"),
         ("[models.a]\nprovider = 3", "headwater.toml: models.a.provider: Expected `str`, got `int`"),
-        ('[models.a]\nprovider = "anthropic"', 'models.a.provider: Expected "openai", "demo" or "python:'),
-        ('[models.a]\nprovider = "python:mod"', 'models.a.provider: Expected "openai", "demo" or "python:'),
-        ('[models.a]\nprovider = "python:my mod:f"', 'models.a.provider: Expected "openai", "demo" or "python:'),
+        (
+            '[models.a]\nprovider = "antropic"',
+            'models.a.provider: Expected "openai", "anthropic", "ollama", "demo" or "python:',
+        ),
+        ('[models.a]\nprovider = "anthropic"', 'base_url: is required with provider = "anthropic", such as "https://'),
+        ('[models.a]\nprovider = "ollama"', 'base_url: is required with provider = "ollama", such as "http://'),
+        (f"[models.a]\n{OLLAMA}token_limit_field = 'max_completion_tokens'", 'belongs to provider = "openai" only'),
+        (f"[models.a]\n{OLLAMA}include_usage = false", 'include_usage: belongs to provider = "openai" only'),
+        (f"[models.a]\n{OLLAMA}max_output_tokens = 5", 'max_output_tokens: belongs to provider = "anthropic" only'),
+        (f"[models.a]\n{ANTHROPIC}max_output_tokens = 0", "models.a.max_output_tokens: Expected `int` >= 1"),
+        ('[models.a]\nprovider = "python:mod"', '"ollama", "demo" or "python:package.module:function"'),
+        ('[models.a]\nprovider = "python:my mod:f"', "models.a.provider: Expected"),
         ('[models.a]\nprovider = "openai"', "models.a.base_url: is required with"),
         ('[models.a]\nprovider = "openai"\nbase_url = "h/v1"', "models.a.base_url: must be an http:// or https://"),
         ('[models.a]\nprovider = "openai"\nbase_url = "ftp://h"', "models.a.base_url: must be an http:// or https://"),
@@ -160,8 +191,11 @@ OPENAI = 'provider = "openai"\nbase_url = "http://h/v1"\n'
         (f"[models.a]\n{OPENAI}fallbacks = ['demo', 'demo']", "models.a.fallbacks: names 'demo' twice"),
         (f"[models.a]\n{OPENAI}idle_timeout_s = 0", "models.a.idle_timeout_s: Expected `float` > 0.0"),
         (f"[models.a]\n{OPENAI}first_token_timeout_s = '9'", "models.a.first_token_timeout_s: Expected `float | null`"),
-        ('[models.a]\nprovider = "demo"\napi_key = "sk-1"', 'models.a.api_key: belongs to provider = "openai" only'),
-        ('[models.a]\nprovider = "python:m:f"\nmodel = "x"', 'models.a.model: belongs to provider = "openai" only'),
+        (
+            '[models.a]\nprovider = "demo"\napi_key = "sk-1"',
+            'models.a.api_key: belongs to provider = "openai" or "anth',
+        ),
+        ('[models.a]\nprovider = "python:m:f"\nmodel = "x"', 'models.a.model: belongs to provider = "openai" or "anth'),
         ('[models."a\\nb"]\nprovider = "demo"', "a model's name has 1 to 256 printable characters"),
         ('[models.""]\nprovider = "demo"', "a model's name has 1 to 256 printable characters"),
         ("x = " + "[" * 5_000, "headwater.toml: is nested too deeply"),

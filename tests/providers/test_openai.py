@@ -30,6 +30,8 @@ class Outcome:
     text: str = ""
     usage: Usage | None = None
     detail: str = ""
+    status: int | None = None
+    retry_after_s: float | None = None
     lists: list[list[Step]] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
 
@@ -52,7 +54,13 @@ async def outcome(client: HttpClient, url: str, script: Script | None = None, **
             assert steps, "an empty list"
             lists.append(steps)
     except ProviderError as error:
-        result = Outcome(error.reason, usage=error.usage, detail=error.detail)
+        result = Outcome(
+            error.reason,
+            usage=error.usage,
+            detail=error.detail,
+            status=error.status,
+            retry_after_s=error.retry_after_s,
+        )
     else:
         (finish,) = lists[-1]
         assert isinstance(finish, Finish)
@@ -223,6 +231,7 @@ async def test_an_upstream_that_asks_for_an_hour_is_told_of_instead(client: Http
     answer = await outcome(client, upstream.url, Script(refusals=[429], retry_after="3600"))
     assert (answer.reason, answer.waits) == ("upstream_error", [])
     assert "429" in answer.detail and "3600 s" in answer.detail
+    assert (answer.status, answer.retry_after_s) == (429, 3600.0)
 
 
 async def test_tries_are_bounded(client: HttpClient, upstream: Upstream) -> None:
@@ -236,6 +245,7 @@ async def test_tries_are_bounded(client: HttpClient, upstream: Upstream) -> None
 async def test_other_refusals_are_final(client: HttpClient, upstream: Upstream, status: int) -> None:
     answer = await outcome(client, upstream.url, Script(status=status))
     assert (answer.reason, answer.detail) == ("upstream_error", f"the upstream answered {status}: scripted {status}")
+    assert (answer.status, answer.retry_after_s) == (status, None)
     assert len(upstream.exchanges) == 1
 
 

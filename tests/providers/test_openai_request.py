@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from headwater.core.run import Message, RunRequest
-from headwater.providers.openai_errors import Scrubber, body_message
 from headwater.providers.openai_request import request_body
 from headwater.providers.retry import RetryPolicy, retry_after_s
+from headwater.providers.upstream_errors import Scrubber, body_message
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 
@@ -38,6 +38,14 @@ def test_instructions_lead_and_messages_stay_as_they_are() -> None:
         {"role": "user", "content": [{"type": "text", "text": "hi"}], "name": "ann"},
         {"role": "assistant", "tool_calls": [call]},
         {"role": "tool", "content": "42", "tool_call_id": "call_a"},
+    ]
+
+
+def test_what_a_message_has_besides_is_part_of_it_and_wins() -> None:
+    messages = [Message("assistant", "hi", extra={"prefix": True, "content": "ho"}), Message("user", "hi", extra={})]
+    assert body_of(RunRequest(input=messages))["messages"] == [
+        {"role": "assistant", "content": "ho", "prefix": True},
+        {"role": "user", "content": "hi"},
     ]
 
 

@@ -1,45 +1,20 @@
 """Chat completions streams as servers send them, fed whole, byte by byte and cut anywhere."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from headwater.core.events import Delta, Entry, Reasoning, Refusal, Text, ToolCall, Usage, merge
-from headwater.core.position import START
-from headwater.providers.base import Finish, ProviderError, Step
-from headwater.providers.openai_errors import Scrubber
+from headwater.core.events import Reasoning, Refusal, Text, ToolCall, Usage
 from headwater.providers.openai_stream import ChatStream
+from headwater.providers.upstream_errors import Scrubber
+from tests.providers.answers import Answer, ended, play
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
 
 
-@dataclass
-class Answer:
-    """Its deltas with neighbours joined, as a log would join them, and how it ended."""
-
-    deltas: list[Any]
-    reason: str
-    usage: Usage | None = None
-    detail: str = ""
-
-
-def play(*chunks: bytes, cut: str | None = None, event_stream: bool = True) -> Answer:
-    stream = ChatStream(Scrubber(["hunter2-hunter2"]), event_stream=event_stream)
-    steps = [step for chunk in chunks for step in stream.feed(chunk)]
-    return ended(stream, steps, cut)
-
-
-def ended(stream: ChatStream, steps: list[Step], cut: str | None = None) -> Answer:
-    steps += stream.close()
-    deltas: tuple[Delta, ...] = tuple(step for step in steps if not isinstance(step, Finish))
-    merged = [span.event for span in merge([Entry(START, len(deltas), 1, deltas)])]
-    try:
-        finish = stream.finish(cut)
-    except ProviderError as error:
-        return Answer(merged, error.reason, error.usage, error.detail)
-    return Answer(merged, finish.reason, finish.usage)
+def a_stream(*, promised: bool = True) -> ChatStream:
+    return ChatStream(Scrubber(["hunter2-hunter2"]), promised=promised)
 
 
 def chunk(delta: dict[str, Any] | None = None, finish_reason: str | None = None, **more: Any) -> bytes:
@@ -242,11 +217,11 @@ TRANSCRIPTS = {
 
 @pytest.mark.parametrize(("data", "expected"), TRANSCRIPTS.values(), ids=TRANSCRIPTS)
 def test_a_transcript_means_the_same_however_it_is_cut(data: bytes, expected: Answer) -> None:
-    whole = play(data)
+    whole = play(a_stream(), data)
     assert (whole.deltas, whole.reason, whole.usage) == (expected.deltas, expected.reason, expected.usage)
-    assert play(*(data[at : at + 1] for at in range(len(data)))) == whole
+    assert play(a_stream(), *(data[at : at + 1] for at in range(len(data)))) == whole
     for at in range(0, len(data), max(7, len(data) // 50)):
-        assert play(data[:at], data[at:]) == whole
+        assert play(a_stream(), data[:at], data[at:]) == whole
 
 
 def test_nothing_empty_comes_out_but_the_head_of_a_tool_call() -> None:
@@ -268,17 +243,19 @@ def test_an_upstream_is_listened_to_until_done_or_the_last_usage() -> None:
 
 
 def test_a_cut_after_the_finish_reason_is_no_cut() -> None:
-    assert play(HI, STOP, cut="connection reset by peer") == Answer([Text("Hi")], "stop")
+    assert play(a_stream(), HI, STOP, cut="connection reset by peer") == Answer([Text("Hi")], "stop")
 
 
 def test_a_cut_says_why() -> None:
-    answer = play(HI, cut="connection reset by peer")
+    answer = play(a_stream(), HI, cut="connection reset by peer")
     assert answer.reason == "upstream_cut"
     assert "connection reset by peer" in answer.detail
 
 
 def test_an_error_keeps_its_message_but_no_secret() -> None:
-    answer = play(frame({"error": {"message": f"key hunter2-hunter2 and sk-proj-abcdef123456\nof {'x' * 999}"}}))
+    answer = play(
+        a_stream(), frame({"error": {"message": f"key hunter2-hunter2 and sk-proj-abcdef123456\nof {'x' * 999}"}})
+    )
     assert answer.detail.startswith("the upstream reported an error: key *** and *** of xxx")
     assert len(answer.detail) < 400
 
@@ -294,8 +271,8 @@ def test_a_frame_without_end_is_refused() -> None:
 
 def test_a_body_that_is_no_event_stream_is_bad_data() -> None:
     for body in (b"<html><body>hello</body></html>", b'{"a":\n1}\n', b""):
-        assert play(body, event_stream=False).reason == "bad_upstream_data"
-    assert play(b"", event_stream=True).reason == "upstream_cut"
+        assert play(a_stream(promised=False), body).reason == "bad_upstream_data"
+    assert play(a_stream(), b"").reason == "upstream_cut"
 
 
 WHOLE = {
@@ -334,12 +311,12 @@ WHOLE = {
 
 @pytest.mark.parametrize(("body", "expected"), WHOLE.values(), ids=WHOLE)
 def test_a_json_body_is_one_chunk(body: object, expected: Answer) -> None:
-    stream = ChatStream(Scrubber(), event_stream=False)
+    stream = ChatStream(Scrubber(), promised=False)
     answer = ended(stream, stream.feed_whole(json.dumps(body).encode()))
     assert (answer.deltas, answer.reason, answer.usage) == (expected.deltas, expected.reason, expected.usage)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"x" * (1024 * 1024 + 1)])
 def test_a_body_that_is_no_object_is_bad_data(body: bytes) -> None:
-    stream = ChatStream(Scrubber(), event_stream=False)
+    stream = ChatStream(Scrubber(), promised=False)
     assert ended(stream, stream.feed_whole(body)).reason == "bad_upstream_data"

@@ -70,8 +70,12 @@ class Shout(str):
 async def test_each_shape_becomes_the_delta_that_it_means_and_can_be_stored(item: Any, step: Any) -> None:
     got, end = await steps_of(answering(item))
     assert (got, end) == (step, Finish("stop"))
-    assert not isinstance(got, Finish)
+    assert not isinstance(got, (Finish, Usage))
     assert decode_events(encode_events([got])) == (step,)
+
+
+async def test_a_count_on_the_way_goes_through() -> None:
+    assert await steps_of(answering("a", Usage(3, 1), "b")) == [Text("a"), Usage(3, 1), Text("b"), Finish("stop")]
 
 
 async def test_a_burst_comes_as_one_list() -> None:
@@ -98,6 +102,7 @@ async def test_empty_text_is_no_event() -> None:
         ({"tool_call": {"index": 0, "args": ""}}, "tool_call.args"),
         ({"tool_call": {"name": "f"}}, "tool_call.index"),
         (Finish("done"), "Finish.reason"),  # type: ignore[arg-type]  # what an unchecked caller might do
+        (Usage(1, -1.5), "Usage.output_tokens"),  # type: ignore[arg-type]  # what an unchecked caller might do
         (Finish("stop", Usage("many")), "Finish.usage.input_tokens"),  # type: ignore[arg-type]  # what an unchecked caller might do
     ],
 )

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import anyio.to_thread
+import httpx2
 import pytest
 
-from tests.streaming.stage import ENDED, Stage, staged
-from tests.support.server import free_port
-from tests.support.upstream import Exchange, Script
+from tests.streaming.stage import DEADLINE_S, ENDED, SCRIPTED, SETTINGS, Stage, staged
+from tests.support.server import ServerProcess, free_port
+from tests.support.upstream import Exchange, Script, Upstream
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +46,7 @@ class Case(NamedTuple):
 
 CALL = {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "look", "arguments": ""}}]}
 MORE = {"tool_calls": [{"index": 0, "function": {"arguments": '{"q":1}'}}]}
+NOTHING: dict[str, Any] = {"content": ""}
 HTML = "<!doctype html><title>502 Bad Gateway</title>"
 JSON_ERROR = '{"error": {"message": "out of order", "type": "server_error"}}'
 ALL = words(8)
@@ -78,6 +80,13 @@ CASES = [
     Case("silence before the headers", Script(fault="silence"), SILENT, ""),
     Case("headers, then silence", Script(start_s=30), SILENT, ""),
     Case("headers, then comments only", Script(start_s=30, keep_alive_s=0.2), SILENT, ""),
+    Case("headers, then counts only", Script(deltas=[NOTHING] * 60, interval_s=0.1, usage="every"), SILENT, ""),
+    Case(
+        "a token, then counts only",
+        Script(deltas=[{"content": "0 "}, *[NOTHING] * 60], interval_s=0.1, usage="every"),
+        IDLE,
+        words(1),
+    ),
     Case("a slow first token", Script(start_s=0.5), STOP, ALL),
     Case("no [DONE]", Script(done=False), STOP, ALL),
     Case("no [DONE], no end of the body", Script(done=False, end="open"), STOP, ALL),
@@ -90,6 +99,21 @@ CASES = [
     Case("a refusal", Script(deltas=[{"refusal": "no"}]), STOP, ""),
     Case("calls", Script(deltas=[CALL, MORE], finish_reason="tool_calls"), ("completed", None, "tool_calls"), ""),
 ]
+
+WIRES = ("messages", "ollama")
+"""Models behind which the same upstream stands, asked as Anthropic's and as Ollama's."""
+# Here only the last word of the protocol says that an answer is whole.
+ELSEWHERE = {"no [DONE]": CUT}
+# What a wire cannot say, and what only OpenAI's may do without.
+CHAT_ONLY = {
+    "no [DONE], no end of the body",
+    "no usage, no [DONE], no end of the body",
+    "headers, then counts only",
+    "a token, then counts only",
+    "a refusal",
+    "cut of a tool call",
+}
+NOT_OLLAMA = {"filter", "calls"}
 
 PARTS = {
     "calls": [{"tool_call": {"index": 0, "id": "call_1", "name": "look", "arguments": '{"q":1}'}}],
@@ -108,14 +132,30 @@ TRIES = {
 
 @pytest.fixture(scope="module")
 async def patient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    """A stage that gives retries, and a usage that does not come, their time."""
-    async with staged(tmp_path_factory.mktemp("patient"), first_token_timeout_s=20, idle_timeout_s=20) as stage:
-        yield stage
+    """A stage that gives retries, and a usage that does not come, their time; it has models on all three wires."""
+    directory = tmp_path_factory.mktemp("patient")
+    async with Upstream({SCRIPTED: Script()}) as upstream:
+        (directory / "headwater.toml").write_text("".join(map(partial(models_file, upstream), WIRES)))
+        server = ServerProcess(
+            directory,
+            settings=SETTINGS | {"first_token_timeout_s": 20, "idle_timeout_s": 20},
+            env={"OPENAI_BASE_URL": upstream.url},
+        )
+        async with server, httpx2.AsyncClient(base_url=server.url, timeout=DEADLINE_S) as client:
+            yield Stage(server, upstream, client)
 
 
-async def play(stage: Stage, case: Case) -> Any:
+def models_file(upstream: Upstream, wire: str) -> str:
+    """A hasty model and a patient one."""
+    provider = {"messages": "anthropic"}.get(wire, wire)
+    table = f'provider = "{provider}"\nbase_url = "{upstream.root}"\n'
+    hasty = "first_token_timeout_s = 3\nidle_timeout_s = 3\n"
+    return f"[models.{wire}]\n{table}{hasty}[models.patient-{wire}]\n{table}"
+
+
+async def play(stage: Stage, case: Case, model: str = SCRIPTED) -> Any:
     """The run that came of it, which a reader saw in the same way."""
-    run_id = await stage.start(case.script)
+    run_id = await stage.start(model=model, extra=case.script.extra())
     reader = stage.reader(run_id)
     await reader.follow()
     run = await stage.run(run_id)
@@ -128,24 +168,52 @@ async def play(stage: Stage, case: Case) -> Any:
     return run
 
 
+async def complaint(stage: Stage, case: Case, model: str = SCRIPTED) -> str | None:
+    """What is wrong with the run that comes of it."""
+    run = await play(stage, case, model)
+    said = ((run["status"], run["reason"], run["finish_reason"]), run["output"])
+    if said != case[2:]:
+        return f"{model}, {case.name}: {said} instead of {case[2:]}; {run['error']}"
+    if case.name in PARTS and run["parts"] != PARTS[case.name]:
+        return f"{model}, {case.name}: {run['parts']}"
+    status, reason, finish_reason = case.end
+    if status != "completed" and finish_reason is None and run["error"]["code"] != reason:
+        return f"{model}, {case.name}: the error is {run['error']}"
+    return None
+
+
+def is_slow(case: Case) -> bool:
+    """Whether it waits for something that comes, or that its timeouts are not to be about."""
+    return bool(case.script.refusals) or case.script.end == "open"
+
+
 async def test_each_fault_has_its_honest_end(stage: Stage, patient: Stage) -> None:
     """All at once, on one server: none may disturb another."""
-
-    async def check(case: Case) -> str | None:
-        slow = bool(case.script.refusals) or case.script.end == "open"
-        run = await play(patient if slow else stage, case)
-        said = ((run["status"], run["reason"], run["finish_reason"]), run["output"])
-        if said != case[2:]:
-            return f"{case.name}: {said} instead of {case[2:]}; {run['error']}"
-        if case.name in PARTS and run["parts"] != PARTS[case.name]:
-            return f"{case.name}: {run['parts']}"
-        status, reason, finish_reason = case.end
-        if status != "completed" and finish_reason is None and run["error"]["code"] != reason:
-            return f"{case.name}: the error is {run['error']}"
-        return None
-
-    wrong = [line for line in await asyncio.gather(*(check(case) for case in CASES)) if line is not None]
+    found = await asyncio.gather(*(complaint(patient if is_slow(case) else stage, case) for case in CASES))
+    wrong = [line for line in found if line is not None]
     assert not wrong, "\n".join(wrong)
+
+
+async def test_each_fault_has_its_honest_end_on_the_other_wires(patient: Stage) -> None:
+    """The same faults of servers that speak Anthropic's messages and Ollama's chat."""
+    plays = []
+    for wire in WIRES:
+        skipped = CHAT_ONLY | (NOT_OLLAMA if wire == "ollama" else set())
+        for case in CASES:
+            if case.name not in skipped:
+                elsewhere = case._replace(end=ELSEWHERE.get(case.name, case.end))
+                model = f"patient-{wire}" if is_slow(case) else wire
+                plays.append(complaint(patient, elsewhere, model))
+    assert len(plays) > 60
+    wrong = [line for line in await asyncio.gather(*plays) if line is not None]
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_an_overloaded_server_is_asked_again_although_it_answered_200(patient: Stage) -> None:
+    run = await play(patient, Case("overloaded", Script(refusals=[200, 200]), STOP, ALL), "patient-messages")
+    assert (run["status"], run["output"]) == ("completed", ALL)
+    newest = patient.upstream.exchanges[-1]
+    assert sum(one.body == newest.body for one in patient.upstream.exchanges) == 3
 
 
 @pytest.mark.parametrize("name", TRIES)
@@ -181,6 +249,40 @@ async def test_usage_is_kept_whatever_the_end(stage: Stage) -> None:
     assert cut["usage"] == {"input_tokens": 3, "output_tokens": 4}, "what it had counted before the fifth was sent"
     uncounted = await stage.ended(await stage.start(Script(fault="cut", after=5)))
     assert uncounted["usage"] == {"output_tokens": 5, "estimated": True}
+
+
+async def test_an_estimate_counts_what_is_in_the_log(stage: Stage) -> None:
+    """A cancel withdraws what was under way; the end counts none of it."""
+    for _ in range(2):
+        run_id = await stage.start(Script(tokens=50_000, fault="stall", after=50_000))
+        await eventually(partial(_has_output, stage, run_id), what="it speaks")
+        await stage.cancel(run_id)
+        run = await stage.ended(run_id)
+        events_before_the_end = int(run["position"].partition("-")[0]) - 1
+        assert run["usage"] == {"output_tokens": events_before_the_end, "estimated": True}
+
+
+async def _has_output(stage: Stage, run_id: str) -> bool:
+    return bool((await stage.run(run_id))["output"])
+
+
+async def test_usage_is_kept_on_the_other_wires(patient: Stage) -> None:
+    async def usage(wire: str, script: Script) -> Any:
+        return (await play(patient, Case("usage", script, STOP, ALL), wire))["usage"]
+
+    for wire in WIRES:
+        assert await usage(wire, Script()) == {"input_tokens": 3, "output_tokens": 8}
+    cut = Script(fault="cut", after=5)
+    assert await usage("ollama", cut) == {"output_tokens": 5, "estimated": True}
+    assert await usage("messages", cut) == {"input_tokens": 3, "output_tokens": 5, "estimated": True}, (
+        "what its start said of the input, and what was delivered"
+    )
+
+
+async def test_a_refusal_is_told_with_its_status(patient: Stage) -> None:
+    for model in (SCRIPTED, *WIRES):
+        run = await play(patient, Case("busy", Script(refusals=[429], retry_after="3600"), ERROR, ""), model)
+        assert (run["error"]["upstream_status"], run["error"]["retry_after_s"]) == (429, 3600), model
 
 
 async def test_an_upstream_that_is_not_there(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""A scripted upstream: a real server of chat completions on loopback that does what a `Script` says, faults included.
+"""A scripted upstream: a real server of models on loopback that does what a `Script` says, faults included.
+
+It answers chat completions, Anthropic's messages and Ollama's chat, each in its own shape.
 
 In the test's process:
 
@@ -28,6 +30,7 @@ from typing import Any, Self, cast
 import msgspec
 
 from tests.support.upstream_script import Answer, Exchange, Script, reply
+from tests.support.upstream_wires import WIRES
 
 __all__ = ["Exchange", "Script", "Upstream", "full_backlog"]
 
@@ -53,7 +56,12 @@ class Upstream:
     @property
     def url(self) -> str:
         """The base URL."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{self.root}/v1"
+
+    @property
+    def root(self) -> str:
+        """The server's address: the base URL of the wires that have one of their own."""
+        return f"http://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -75,11 +83,11 @@ class Upstream:
             return msgspec.convert(body["script"], Script)
         return self.models.get(body.get("model"), self.default)
 
-    def status_of(self, script: Script, raw: bytes) -> int:
-        """The status that this try gets; 0 for a RST. Tries of one request have the same body."""
+    def refusal_of(self, script: Script, raw: bytes) -> int | None:
+        """The status with which this try is refused, if it is; 0 for a RST. Tries of one request have the same body."""
         tries = self._tries[raw]
         self._tries[raw] += 1
-        return script.refusals[tries] if tries < len(script.refusals) else script.status
+        return script.refusals[tries] if tries < len(script.refusals) else None
 
 
 class Connection(asyncio.Protocol):
@@ -160,7 +168,7 @@ class Connection(asyncio.Protocol):
         elif path == "/shapes/models":
             exchange.status = 200
             self._reply(200, {"models": ["a"]})  # as Ollama's own API has it
-        elif path != "/v1/chat/completions":
+        elif (wire := WIRES.get(path)) is None:
             exchange.status = 404
             self._reply(404, {"error": {"message": f"no such path: {path}"}})
         else:
@@ -169,7 +177,9 @@ class Connection(asyncio.Protocol):
             except msgspec.ValidationError as error:
                 exchange.status = 400
                 return self._reply(400, {"error": {"message": f"not a script: {error}"}})
-            await Answer(self._transport, self._writable, exchange, script).play(self.upstream.status_of(script, raw))
+            answer = Answer(self._transport, self._writable, exchange, script, wire(script.usage))
+            refusal = self.upstream.refusal_of(script, raw)
+            await answer.play(script.status if refusal is None else refusal, refused=refusal is not None)
         exchange.answered_at = time.monotonic()
 
     def _reply(self, status: int, value: object) -> None:
@@ -197,7 +207,7 @@ async def full_backlog() -> AsyncIterator[int]:
 
 async def main() -> None:
     """The upstream as a process of its own."""
-    parser = argparse.ArgumentParser(description="a scripted upstream of chat completions, on loopback")
+    parser = argparse.ArgumentParser(description="a scripted upstream, on loopback")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument(
         "--model", action="append", default=[], metavar="NAME=SCRIPT", help="a script, as JSON, for a model"

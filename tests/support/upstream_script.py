@@ -12,6 +12,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from tests.support.upstream_wires import ReportedUsage, Wire
+
 Fault = Literal[
     "close_before_headers",
     "reset_before_headers",
@@ -21,8 +23,8 @@ Fault = Literal[
     "stall",  # nothing more comes; with `keep_alive_s` comments do
     "malformed",  # one line that is not JSON, then on as before
     "error",  # an error event, then the end of the body
-    "error_done",  # an error event, then [DONE]
-    "done",  # [DONE] at once, without a finish_reason
+    "error_done",  # an error event, then [DONE], or what the wire has in its place
+    "done",  # [DONE], or its like, at once, without a finish_reason
 ]
 
 # A RST throws away what the reader has not fetched. It is given this long to fetch it, so that tests know what it saw.
@@ -36,10 +38,11 @@ class Script(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     first `after` of them; the finish_reason; the usage; [DONE]; the end of the body.
     """
 
-    refusals: list[int] = []  # statuses of the first tries of one request; 0 is a RST
+    # Statuses of the first tries of one request; 0 is a RST, 200 an error that will pass, where the answer should be.
+    refusals: list[int] = []
     retry_after: str | None = None  # header of every refusal
     status: int = 200
-    content_type: str = "text/event-stream"
+    content_type: str | None = None  # its wire's own
     body: str | None = None  # sent instead of everything below; a refusal has an error of its own
     start_s: float = 0.0  # from the headers to the first token
     tokens: int = 8  # so many words "0 1 2 …"
@@ -51,7 +54,7 @@ class Script(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     fault: Fault | None = None
     after: int = 0  # tokens before the fault
     finish_reason: str | None = "stop"
-    usage: Literal["end", "every", "none"] = "end"  # "every" chunk has it, as vLLM's continuous usage
+    usage: ReportedUsage = "end"  # "every" chunk has it, as vLLM's continuous usage
     done: bool = True  # whether [DONE] comes
     # "close" has no framing; "cut" has, but closes without the last chunk; "open" never ends the body.
     end: Literal["chunked", "close", "cut", "open"] = "chunked"
@@ -95,15 +98,16 @@ class Answer:
     """One script being played to one request. `writable` is clear while the peer does not read."""
 
     def __init__(
-        self, transport: asyncio.Transport, writable: asyncio.Event, exchange: Exchange, script: Script
+        self, transport: asyncio.Transport, writable: asyncio.Event, exchange: Exchange, script: Script, wire: Wire
     ) -> None:
         self._transport = transport
         self._writable = writable
         self._exchange = exchange
         self._script = script
+        self._wire = wire
 
-    async def play(self, status: int) -> None:
-        """From the headers to the end of the body."""
+    async def play(self, status: int, *, refused: bool) -> None:
+        """From the headers to the end of the body; `refused` says that the status is that of a refusal."""
         script = self._script
         if status == 0 or script.fault == "reset_before_headers":
             return self._reset()
@@ -115,9 +119,12 @@ class Answer:
         if status != 200:
             return self._refuse(status)
         self._head()
-        if script.body is not None:
+        if refused:
+            await self._send(self._wire.start() + self._wire.error(passing=True))
+        elif script.body is not None:
             await self._send(script.body.encode())
         else:
+            await self._send(self._wire.start())
             await self._wait(script.start_s)
             if not await self._tokens():
                 return None
@@ -132,9 +139,8 @@ class Answer:
 
     def _head(self) -> None:
         framing = "connection: close" if self._script.end == "close" else "transfer-encoding: chunked"
-        self._transport.write(
-            f"HTTP/1.1 200 OK\r\ncontent-type: {self._script.content_type}\r\n{framing}\r\n\r\n".encode()
-        )
+        content_type = self._script.content_type or self._wire.content_type
+        self._transport.write(f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\n{framing}\r\n\r\n".encode())
 
     async def _tokens(self) -> bool:
         """Whether the answer goes on to its ending."""
@@ -144,7 +150,7 @@ class Answer:
             if number == script.after and script.fault and not await self._fault(script.fault):
                 return False
             await self._wait(start + number * script.interval_s - time.monotonic())
-            await self._event(self._chunk(delta))
+            await self._send(self._wire.token(delta, self._exchange.tokens_sent))
             self._exchange.tokens_sent += 1
         if script.fault and script.after >= self._exchange.tokens_sent:
             return await self._fault(script.fault)
@@ -154,7 +160,7 @@ class Answer:
         """Whether the answer goes on after it."""
         match fault:
             case "malformed":
-                await self._send(b'data: {"choices":[{"delta":{"con\n\n')
+                await self._send(self._wire.garbage)
                 return True
             case "stall":
                 await self._wait(float("inf"))
@@ -164,23 +170,19 @@ class Answer:
                 await asyncio.sleep(_BEFORE_RESET_S)
                 self._reset()
             case "error" | "error_done":
-                await self._event({"error": {"message": "scripted error", "type": "server_error", "code": 500}})
+                await self._send(self._wire.error())
                 if fault == "error_done":
-                    await self._send(b"data: [DONE]\n\n")
+                    await self._send(self._wire.done())
                 await self._end_of_body()
             case "done":
-                await self._send(b"data: [DONE]\n\n")
+                await self._send(self._wire.done())
                 await self._end_of_body()
         return False
 
     async def _ending(self) -> None:
         script = self._script
-        if script.finish_reason is not None:
-            await self._event(self._chunk({}, script.finish_reason))
-        if script.usage != "none":
-            await self._event(self._chunk(None))
-        if script.done:
-            await self._send(b"data: [DONE]\n\n")
+        for piece in self._wire.ending(script.finish_reason, script.done, self._exchange.tokens_sent):
+            await self._send(piece)
 
     async def _end_of_body(self) -> None:
         match self._script.end:
@@ -190,23 +192,6 @@ class Answer:
                 self._transport.close()
             case "open":
                 await self._wait(float("inf"))
-
-    def _chunk(self, delta: dict[str, Any] | None, finish_reason: str | None = None) -> dict[str, Any]:
-        """The chunk with this delta, or the usage's for None."""
-        chunk: dict[str, Any] = {
-            "id": "chatcmpl-1",
-            "object": "chat.completion.chunk",
-            "created": 0,
-            "model": "scripted",
-        }
-        chunk["choices"] = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
-        if delta is None or self._script.usage == "every":
-            sent = self._exchange.tokens_sent
-            chunk["usage"] = {"prompt_tokens": 3, "completion_tokens": sent, "total_tokens": 3 + sent}
-        return chunk
-
-    async def _event(self, value: object) -> None:
-        await self._send(b"data: %b\n\n" % json.dumps(value, ensure_ascii=False).encode())
 
     async def _send(self, data: bytes) -> None:
         size = self._script.split or max(1, len(data))
@@ -227,7 +212,7 @@ class Answer:
                 await asyncio.Event().wait()
             await asyncio.sleep(min(left, step))
             if left > step:
-                await self._send(b": keep-alive\n\n")
+                await self._send(self._wire.keep_alive)
 
     def _reset(self) -> None:
         # Lingering for no time makes the kernel send a RST where it would send a FIN.

@@ -31,14 +31,30 @@ def end_finished(finish: FinishReason, usage: Usage | None) -> End:
             return End("incomplete", finish_reason=finish, reason=finish, usage=usage)
 
 
-def end_incomplete(reason: Incomplete, detail: str, usage: Usage | None = None) -> End:
+def end_incomplete(
+    reason: Incomplete,
+    detail: str,
+    usage: Usage | None = None,
+    *,
+    upstream_status: int | None = None,
+    retry_after_s: float | None = None,
+) -> End:
     """The end of a run whose output stops short, with what was known of its usage."""
-    return End("incomplete", reason=reason, error=Failure(reason, detail), usage=usage)
+    failure = Failure(reason, detail, upstream_status, retry_after_s)
+    return End("incomplete", reason=reason, error=failure, usage=usage)
 
 
-def end_failed(reason: Failed, detail: str, usage: Usage | None = None) -> End:
+def end_failed(
+    reason: Failed,
+    detail: str,
+    usage: Usage | None = None,
+    *,
+    upstream_status: int | None = None,
+    retry_after_s: float | None = None,
+) -> End:
     """The end of a run that went wrong."""
-    return End("failed", reason=reason, error=Failure(reason, detail), usage=usage)
+    failure = Failure(reason, detail, upstream_status, retry_after_s)
+    return End("failed", reason=reason, error=failure, usage=usage)
 
 
 def end_cancelled(usage: Usage | None = None) -> End:

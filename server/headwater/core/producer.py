@@ -6,9 +6,12 @@ out is frozen: it is sent again byte for byte until the store has answered for i
 
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Iterable
 from enum import Enum
 
-from headwater.core.events import Attempt, Delta, End, Entry, Event, delta_bytes, entry_bytes
+from msgspec.structs import replace
+
+from headwater.core.events import Attempt, Delta, End, Entry, Event, Usage, delta_bytes, entry_bytes
 from headwater.core.position import TAG_MAX, Position
 
 
@@ -41,6 +44,9 @@ class ProducerLog:
         self.ended = False
         """The end is stored."""
         self.deltas = 0
+        """Of those that came, all but what was dropped or withdrawn: once the end is stored, those in the log."""
+        self.reported: Usage | None = None
+        """What the provider counted last, of the whole answer until then."""
         self.output_bytes = 0
         self.waiting_bytes = 0
         """Of output that the store has not acknowledged."""
@@ -73,13 +79,32 @@ class ProducerLog:
 
     def finish(self, end: End) -> None:
         """The run's end. Once a cancel was accepted it is a cancelled one, whatever came of the run."""
-        self._pending.append((_as_cancelled(end) if self.cancelled else end, 0))
+        self._pending.append((self._as_cancelled(end) if self.cancelled else end, 0))
+
+    def usage(self) -> Usage | None:
+        """What the answer cost so far: the provider's own count, else an estimate, which is never below the deltas."""
+        reported = self.reported
+        if reported is None:
+            return Usage(output_tokens=self.deltas, estimated=True) if self.deltas else None
+        if not reported.estimated:
+            return reported
+        return replace(reported, output_tokens=max(reported.output_tokens, self.deltas))
+
+    def _as_cancelled(self, end: End) -> End:
+        return End("cancelled", usage=self._recounted(end))
+
+    def _recounted(self, end: End) -> Usage | None:
+        """The end's usage; an estimate is made anew, as some of what it was made of may have been withdrawn."""
+        return self.usage() if end.usage is not None and end.usage.estimated else end.usage
 
     def drop_pending(self) -> None:
         """Forget the output that was never handed out. An end that was said stays: it comes only once."""
-        ended = bool(self._pending) and isinstance(self._pending[-1][0], End)
-        self._pending = deque([self._pending[-1]] if ended else [])
-        self.waiting_bytes = sum(entry_bytes(entry) for entry in self._sending if entry.seq > self.stored.seq)
+        self.deltas -= _deltas(event for event, _ in self._pending)
+        end = self._pending[-1][0] if self._pending else None
+        self._pending.clear()
+        if isinstance(end, End):
+            self._pending.append((replace(end, usage=self._recounted(end)), 0))
+        self.waiting_bytes = sum(entry_bytes(entry) for entry in self._unanswered())
 
     def next_entry(self) -> Entry | None:
         """The entry to send now: the frozen one that is unanswered, else a new one; None if there is nothing."""
@@ -130,16 +155,19 @@ class ProducerLog:
 
     def _cancel(self, top: Position) -> None:
         """The store takes nothing but a cancelled end after `top`: all that it lacks is withdrawn."""
-        events = [event for entry in self._sending for event in entry.events]
-        events += [event for event, _ in self._pending]
         self.cancelled = True
-        self._sending.clear()
-        self._pending.clear()
-        self.waiting_bytes = 0
         kept = self._known_at(top)
         if kept is None:
             self.lose()
             return
+        events = [event for entry in self._sending for event in entry.events]
+        events += [event for event, _ in self._pending]
+        self.deltas -= _deltas(event for event, _ in self._pending)
+        self.deltas -= _deltas(event for entry in self._unanswered() for event in entry.events)
+        self.deltas -= _deltas(event for entry in self._history[kept:] for event in entry.events)
+        self._sending.clear()
+        self._pending.clear()
+        self.waiting_bytes = 0
         if top.seq < self.stored.seq:
             # Readers hold what is now lost for good: no position of theirs may join what is written in its place.
             self.tag = self.tag % TAG_MAX + 1
@@ -148,14 +176,17 @@ class ProducerLog:
         if events and isinstance(events[-1], End):
             self.finish(events[-1])
 
+    def _unanswered(self) -> list[Entry]:
+        """What was handed out and is not known to be stored; the rest of what is being sent is sent again."""
+        return [entry for entry in self._sending if entry.seq > self.stored.seq]
+
     def _rewind(self, top: Position) -> None:
         """The store stands at `top`: send again what it lost, if `top` is a place in our log."""
         kept = self._known_at(top)
         if kept is None:
             self.lose()
             return
-        unanswered = [entry for entry in self._sending if entry.seq > self.stored.seq]
-        self._sending = deque(self._history[kept:] + unanswered)
+        self._sending = deque(self._history[kept:] + self._unanswered())
 
     def heal(self, top: Position) -> bool:
         """The store says that it stands at `top`: whether something must be written again."""
@@ -179,5 +210,5 @@ class ProducerLog:
         self.waiting_bytes = 0
 
 
-def _as_cancelled(end: End) -> End:
-    return End("cancelled", usage=end.usage)
+def _deltas(events: Iterable[Event]) -> int:
+    return sum(not isinstance(event, (Attempt, End)) for event in events)

@@ -24,7 +24,7 @@ class Message(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tru
     extra: dict[str, Any] | None = None
 
 
-class RunRequest(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+class RunBody(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
     """The body of `POST /v1/runs`. `stream` asks for the events as the answer and is not stored."""
 
     input: Annotated[str, Meta(min_length=1)] | Annotated[list[Message], Meta(min_length=1)]
@@ -43,6 +43,29 @@ class RunRequest(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     # As many labels as OpenAI allows; they come back with every read of the run.
     metadata: Annotated[dict[Label, Annotated[str, Meta(max_length=512)]], Meta(max_length=16)] | None = None
     stream: bool = False
+
+
+class ResponseOptions(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What was asked of a response, and is nothing to a provider: the response says it again.
+
+    One that is not to be stored is forgotten soon after its end.
+    """
+
+    store: bool = True
+    background: bool = False
+    previous: str | None = None
+    reasoning: dict[str, Any] | None = None
+
+
+class RunRequest(RunBody, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """What a run is asked, as it is stored and given to a provider; `response` where it was asked as a response."""
+
+    response: ResponseOptions | None = None
+
+    @property
+    def stored(self) -> bool:
+        """Whether it is there to be asked for once it has ended."""
+        return self.response is None or self.response.store
 
 
 class Run(Struct, frozen=True, kw_only=True):

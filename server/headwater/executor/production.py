@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Literal
+from typing import Literal, TypedDict
 
 from headwater.config import Config
 from headwater.core.events import End, Usage
@@ -51,6 +52,8 @@ class Production:
         self._on_more = on_more
         self._loop = asyncio.get_running_loop()
         self._started_at = self._loop.time()
+        self._began = False
+        """A delta came."""
         self._finish: Finish | None = None
         self._stop: Stop | None = None
         self._generating: asyncio.Task[None] | None = None
@@ -81,7 +84,7 @@ class Production:
             return self._end_broken(error)
         except Exception:
             log.exception("run %s: the provider of %s failed", self.run.id, self.run.model)
-            return end_failed("internal_error", "The provider failed; the server's log says how.", self._usage())
+            return end_failed("internal_error", "The provider failed; the server's log says how.", self.log.usage())
         finally:
             self._generating = None
             self.deadline = None
@@ -90,28 +93,41 @@ class Production:
         self.deadline = self._loop.time() + self._first_timeout
         async with aclosing(provider.generate(self.run.request)) as stream:
             async for steps in stream:
-                self._take(steps)
+                came = self._take(steps)
                 if self._finish is not None:
                     return
-                if self.log.waiting_bytes > BACKLOG_BYTES:
-                    await self._wait_for_room()
-                self.deadline = self._loop.time() + self._idle_timeout
+                if came:
+                    if self.log.waiting_bytes > BACKLOG_BYTES:
+                        await self._wait_for_room()
+                    self.deadline = self._loop.time() + self._idle_timeout
 
-    def _take(self, steps: list[Step]) -> None:
-        first = self.log.deltas == 0
+    def _take(self, steps: list[Step]) -> bool:
+        """Whether there was output among them."""
+        before = self.log.deltas
         for step in steps:
             if isinstance(step, Finish):
                 self._finish = step
+                self._report(step.usage)
+            elif isinstance(step, Usage):
+                self._report(step)
             else:
                 self.log.add(step)
         if self.log.output_bytes > self._config.max_output_bytes:
             raise ProviderError(
                 "length", f"The output passed the limit of {self._config.max_output_bytes} bytes for one run."
             )
-        if self.log.deltas:
-            if first:
-                self._metrics.first_token_s.labels(self.run.model).observe(self._loop.time() - self._started_at)
-            self._on_more(self)
+        if self.log.deltas == before:
+            return False
+        if not self._began:
+            self._began = True
+            self._metrics.first_token_s.labels(self.run.model).observe(self._loop.time() - self._started_at)
+        self._on_more(self)
+        return True
+
+    def _report(self, usage: Usage | None) -> None:
+        """What the provider counted last stands."""
+        if usage is not None:
+            self.log.reported = _sane(usage)
 
     async def _wait_for_room(self) -> None:
         """Let the store catch up; the upstream is not at fault meanwhile."""
@@ -122,47 +138,44 @@ class Production:
             await self._room.wait()
         self._waits_for_room = False
 
-    def _usage(self) -> Usage | None:
-        """What was delivered, counted in deltas, where the provider counted nothing."""
-        if self._finish is not None and self._finish.usage is not None:
-            return _sane(self._finish.usage)
-        return Usage(output_tokens=self.log.deltas, estimated=True) if self.log.deltas else None
-
     def _end(self) -> End:
         if self._stop is not None:
             return self._end_stopped(self._stop)
         if self._finish is None:
-            return end_incomplete("upstream_cut", "The stream ended before its protocol said so.", self._usage())
-        return end_finished(self._finish.reason, self._usage())
+            return end_incomplete("upstream_cut", "The stream ended before its protocol said so.", self.log.usage())
+        # The provider's own word is taken as it is, an estimate too: it saw the whole answer.
+        usage = self.log.usage() if self._finish.usage is None else self.log.reported
+        return end_finished(self._finish.reason, usage)
 
     def _end_broken(self, error: ProviderError) -> End:
-        usage = _sane(error.usage) if error.usage else self._usage()
+        self._report(error.usage)
+        usage = self.log.usage()
         detail = error.detail.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        refusal = _refusal(error)
         match error.reason:
             case "upstream_error" | "upstream_unreachable" | "first_token_timeout":
-                return end_failed(error.reason, detail, usage)
+                return end_failed(error.reason, detail, usage, **refusal)
             case "bad_upstream_data" | "internal_error":
-                return end_failed(error.reason, detail, usage)
+                return end_failed(error.reason, detail, usage, **refusal)
             case reason:
-                return end_incomplete(reason, detail, usage)
+                return end_incomplete(reason, detail, usage, **refusal)
 
     def _end_stopped(self, stop: Stop) -> End:
         match stop:
             case "cancelled" | "lost":
-                return end_cancelled(self._usage())
+                return end_cancelled(self.log.usage())
             case "drained":
-                return end_incomplete(
-                    "drained", "The server was shut down before the answer was finished.", self._usage()
-                )
+                detail = "The server was shut down before the answer was finished."
+                return end_incomplete("drained", detail, self.log.usage())
             case "store_unavailable":
                 detail = f"The store did not answer for {self._config.store_patience_s:g} s."
-                return end_incomplete("producer_lost", detail, self._usage())
-            case "too_late" if self.log.deltas == 0:
+                return end_incomplete("producer_lost", detail, self.log.usage())
+            case "too_late" if not self._began:
                 detail = f"The upstream sent nothing for {self._first_timeout:g} s."
-                return end_failed("first_token_timeout", detail)
+                return end_failed("first_token_timeout", detail, self.log.usage())
             case "too_late":
                 detail = f"The upstream sent nothing more for {self._idle_timeout:g} s."
-                return end_incomplete("idle_timeout", detail, self._usage())
+                return end_incomplete("idle_timeout", detail, self.log.usage())
 
     # -- for the executor
 
@@ -199,3 +212,17 @@ def _sane(usage: Usage) -> Usage:
     counts = (usage.input_tokens, usage.output_tokens, usage.reasoning_tokens, usage.cached_tokens)
     sane = [min(max(0, count), COUNT_MAX) for count in counts]
     return Usage(sane[0], sane[1], sane[2], sane[3], usage.estimated)
+
+
+class _Refusal(TypedDict):
+    upstream_status: int | None
+    retry_after_s: float | None
+
+
+def _refusal(error: ProviderError) -> _Refusal:
+    """How the upstream refused; whoever writes a provider may put anything there."""
+    status, wait_s = error.status, error.retry_after_s
+    return {
+        "upstream_status": status if isinstance(status, int) and 100 <= status <= 599 else None,
+        "retry_after_s": wait_s if isinstance(wait_s, int | float) and 0 <= wait_s < math.inf else None,
+    }

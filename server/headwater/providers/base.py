@@ -1,7 +1,7 @@
 """The provider's contract.
 
-A provider is asked once per attempt. It yields deltas as they come and, if its protocol said so,
-one `Finish` last. Ending without one is a cut. It raises `ProviderError` where it knows better.
+A provider is asked once per attempt. It yields deltas as they come, a `Usage` where it knows one, and, if its
+protocol said so, one `Finish` last. Ending without one is a cut. It raises `ProviderError` where it knows better.
 Closing the generator closes the upstream at once.
 """
 
@@ -25,17 +25,29 @@ class Finish(Struct, frozen=True):
 class ProviderError(Exception):
     """The stream went wrong. `reason` is what the end will say; `detail` one sentence without secrets.
 
-    `usage` is what the provider had counted until then.
+    `usage` is what the provider had counted until then, `status` the HTTP status with which an upstream refused
+    the request, and `retry_after_s` how many seconds it asked to wait.
     """
 
-    def __init__(self, reason: Failed | Incomplete, detail: str, usage: Usage | None = None) -> None:
+    def __init__(
+        self,
+        reason: Failed | Incomplete,
+        detail: str,
+        usage: Usage | None = None,
+        *,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
         self.usage = usage
+        self.status = status
+        self.retry_after_s = retry_after_s
 
 
-Step = Delta | Finish
+Step = Delta | Finish | Usage
+"""A `Usage` on the way counts the whole answer until then: the bill if it is cut off there."""
 
 
 class Provider(ABC):
@@ -45,8 +57,8 @@ class Provider(ABC):
     def generate(self, request: RunRequest) -> AsyncGenerator[list[Step], None]:
         """The answer to `request`, in lists of what came together: a list per chunk read, never empty.
 
-        The caller closes it. The time to the first list and between lists is the caller's to bound,
-        so keep-alives of the upstream must not be yielded.
+        The caller closes it. The time to the first delta and between deltas is the caller's to bound,
+        so keep-alives of the upstream must not be yielded. A `Usage` is no sign of life.
         """
 
     def check(self, request: RunRequest) -> None:

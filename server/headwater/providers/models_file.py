@@ -6,7 +6,7 @@ are held as `Secret`, which prints as stars, and no message quotes a value that 
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -21,6 +21,8 @@ Continuation = Literal["vllm", "prefix", "trailing", "none"]
 TokenLimitField = Literal["max_tokens", "max_completion_tokens"]
 # A day: whoever wants to wait longer than that for a token has another problem.
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+# Beyond what any model writes; a larger number is a slip.
+Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 # As long as the `model` of a request may be.
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 
@@ -34,10 +36,11 @@ _FUNCTION = re.compile(r"python:[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 class ModelSpec(Struct, frozen=True, kw_only=True):
-    """One `[models.NAME]`. `provider` is "openai", "demo" or "python:module:function".
+    """One `[models.NAME]`. `provider` is "openai", "anthropic", "ollama", "demo" or "python:module:function".
 
     `upstream_model` is what the upstream calls it; `token_limit_field` how it spells `max_output_tokens`;
-    `include_usage` whether it may be asked to count. `where` names file and table, for messages.
+    `include_usage` whether it may be asked to count; `max_output_tokens` the limit of a request that names none.
+    `where` names file and table, for messages.
     """
 
     name: str
@@ -51,12 +54,13 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     continuation: Continuation = "none"
     token_limit_field: TokenLimitField = "max_tokens"
     include_usage: bool = True
+    max_output_tokens: Count | None = None
     first_token_timeout_s: float | None = None
     idle_timeout_s: float | None = None
 
     @property
     def kind(self) -> str:
-        """What makes this provider: "openai", "demo" or "python"."""
+        """What makes this provider: "openai", "anthropic", "ollama", "demo" or "python"."""
         return self.provider.partition(":")[0]
 
 
@@ -85,13 +89,29 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     continuation: Continuation = "none"
     token_limit_field: TokenLimitField = "max_tokens"
     include_usage: bool = True
+    max_output_tokens: Count | None = None
     first_token_timeout_s: Seconds | None = None
     idle_timeout_s: Seconds | None = None
 
 
 _DEFAULTS = Table(provider="")
-# Keys that only mean something to an upstream server.
-_UPSTREAM_KEYS = ("base_url", "model", "api_key", "headers", "continuation", "token_limit_field", "include_usage")
+# Providers that ask a server, with an address to copy.
+UPSTREAMS = {
+    "openai": "http://127.0.0.1:8080/v1",
+    "anthropic": "https://api.anthropic.com",
+    "ollama": "http://127.0.0.1:11434",
+}
+# Keys that mean nothing to some providers, and to which they do.
+KEYS_OF: Mapping[str, Sequence[str]] = {
+    "base_url": tuple(UPSTREAMS),
+    "model": tuple(UPSTREAMS),
+    "api_key": tuple(UPSTREAMS),
+    "headers": tuple(UPSTREAMS),
+    "continuation": tuple(UPSTREAMS),
+    "token_limit_field": ("openai",),
+    "include_usage": ("openai",),
+    "max_output_tokens": ("anthropic",),
+}
 
 
 def read_models(path: Path, environ: Mapping[str, str]) -> ModelsFile:
@@ -155,6 +175,7 @@ def _spec(name: str, value: object, source: str, environ: Mapping[str, str]) -> 
         continuation=table.continuation,
         token_limit_field=table.token_limit_field,
         include_usage=table.include_usage,
+        max_output_tokens=table.max_output_tokens,
         first_token_timeout_s=table.first_token_timeout_s,
         idle_timeout_s=table.idle_timeout_s,
     )
@@ -162,17 +183,19 @@ def _spec(name: str, value: object, source: str, environ: Mapping[str, str]) -> 
 
 def _check_provider(table: Table, at: str) -> None:
     """Each provider has the keys that it needs and none that it would ignore."""
-    if table.provider == "openai":
+    if table.provider in UPSTREAMS:
         if table.base_url is None:
-            raise Misfit(f"{at}.base_url", 'is required with provider = "openai", such as "http://127.0.0.1:11434/v1"')
+            example = UPSTREAMS[table.provider]
+            raise Misfit(f"{at}.base_url", f'is required with provider = "{table.provider}", such as "{example}"')
         if wrong := _wrong_with(table.base_url):
             raise Misfit(f"{at}.base_url", wrong)
-        return
-    if table.provider != "demo" and not _FUNCTION.fullmatch(table.provider):
-        raise Misfit(f"{at}.provider", 'Expected "openai", "demo" or "python:package.module:function"')
-    for key in _UPSTREAM_KEYS:
-        if getattr(table, key) != getattr(_DEFAULTS, key):
-            raise Misfit(f"{at}.{key}", 'belongs to provider = "openai" only')
+    elif table.provider != "demo" and not _FUNCTION.fullmatch(table.provider):
+        known = ", ".join(f'"{name}"' for name in (*UPSTREAMS, "demo"))
+        raise Misfit(f"{at}.provider", f'Expected {known} or "python:package.module:function"')
+    for key, providers in KEYS_OF.items():
+        if table.provider not in providers and getattr(table, key) != getattr(_DEFAULTS, key):
+            only = " or ".join(f'"{name}"' for name in providers)
+            raise Misfit(f"{at}.{key}", f"belongs to provider = {only} only")
 
 
 def check_base_url(url: str, at: str) -> None:

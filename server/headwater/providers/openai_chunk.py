@@ -3,7 +3,6 @@
 What comes with every token is spared the collector of cycles (`gc=False`): nothing decoded is part of one.
 """
 
-import json
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ from msgspec import Struct
 
 from headwater.core.events import Delta, Reasoning, Refusal, Text, Usage
 from headwater.providers.openai_tools import CallDelta, FunctionDelta
+from headwater.providers.wire_json import decode_loose
 
 
 class Piece(Struct):
@@ -93,27 +93,13 @@ class Chunk(Struct, gc=False):
         return self.error or ((self.message or "unknown") if self.object == "error" else None)
 
 
-class NotAChunk(Exception):
-    """Not JSON, or JSON of another shape. The text is the end of a sentence about the event."""
-
-
-_decode = msgspec.json.Decoder(Chunk).decode
+_decoder = msgspec.json.Decoder(Chunk)
+_decode = _decoder.decode
 
 
 def decode_chunk(data: bytes) -> tuple[Chunk, bool]:
-    """The chunk, and whether its strings may hold halves of surrogate pairs. Raises NotAChunk."""
-    try:
-        return _decode(data), False
-    except msgspec.ValidationError as error:
-        raise NotAChunk(f"has a wrong shape: {error}") from None
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        # msgspec refuses half of a surrogate pair, which comes where a server cuts between two escapes.
-        try:
-            return msgspec.convert(json.loads(data), Chunk), True
-        except (ValueError, RecursionError):
-            raise NotAChunk("is not JSON") from None
-        except msgspec.ValidationError as error:
-            raise NotAChunk(f"has a wrong shape: {error}") from None
+    """The chunk, and whether its strings may hold halves of surrogate pairs. Raises BadShape."""
+    return decode_loose(data, _decoder, Chunk)
 
 
 def plain_text(data: bytes) -> str | None:

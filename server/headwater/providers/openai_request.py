@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from headwater.core.run import RunRequest
+from headwater.core.run import Message, RunRequest
 
 TokenLimitField = Literal["max_tokens", "max_completion_tokens"]
 
@@ -30,7 +30,7 @@ def request_body(
     if isinstance(request.input, str):
         messages.append({"role": "user", "content": request.input})
     else:
-        messages.extend(request.input)
+        messages.extend(_message(message) for message in request.input)
     body: dict[str, Any] = {"model": model, "messages": messages, "stream": True}
     if request.max_output_tokens is not None:
         body[token_limit_field] = request.max_output_tokens
@@ -43,6 +43,15 @@ def request_body(
     if options := _stream_options(extra.get("stream_options"), include_usage):
         body["stream_options"] = options
     return _encode(body)
+
+
+def _message(message: Message) -> Message | dict[str, Any]:
+    """The message with its `extra` among its own fields, where it wins."""
+    if message.extra is None:
+        return message
+    fields: dict[str, Any] = msgspec.to_builtins(message)
+    del fields["extra"]
+    return fields | message.extra
 
 
 def _stream_options(extra: object, include_usage: bool) -> dict[str, Any]:

@@ -24,8 +24,8 @@ def to_step(item: object) -> Step | None:
     """The step that `item` means, None for empty text.
 
     A str is text; a dict has one key, as on the wire: `{"text": …}`, `{"reasoning": …}`,
-    `{"refusal": …}` or `{"tool_call": {"index", "id"?, "name"?, "arguments"?}}`; deltas and a
-    Finish are themselves. Raises ProviderError("bad_upstream_data"), naming what is wrong.
+    `{"refusal": …}` or `{"tool_call": {"index", "id"?, "name"?, "arguments"?}}`; deltas, a Usage
+    and a Finish are themselves. Raises ProviderError("bad_upstream_data"), naming what is wrong.
     """
     match item:
         case str():
@@ -34,6 +34,8 @@ def to_step(item: object) -> Step | None:
             return _text(type(item), item.text)
         case ToolCall(index, id_, name, arguments):
             return _tool_call({"index": index, "id": id_, "name": name, "arguments": arguments})
+        case Usage():
+            return _usage(item)
         case Finish():
             return _finish(item)
         case dict() if len(item) == 1:
@@ -42,7 +44,7 @@ def to_step(item: object) -> Step | None:
                 return _tool_call(value)
             if key in _TEXTS:
                 return _text(_TEXTS[key], value)
-    raise _bad(f"{_kind(item)}, which is neither text, a delta nor a Finish")
+    raise _bad(f"{_kind(item)}, which is neither text, a delta, a Usage nor a Finish")
 
 
 def _kind(item: object) -> str:
@@ -69,6 +71,13 @@ def _tool_call(value: Any) -> ToolCall:
         raise _bad(f"a bad {misfit.path}: {misfit.why}") from None
     parts = (part if part is None else _clean(part) for part in (call.id, call.name, call.arguments))
     return ToolCall(call.index, *parts)
+
+
+def _usage(usage: Usage) -> Usage:
+    try:
+        return convert(structs.asdict(usage), Usage, at="Usage")
+    except Misfit as misfit:
+        raise _bad(f"a bad {misfit.path}: {misfit.why}") from None
 
 
 def _finish(finish: Finish) -> Finish:
