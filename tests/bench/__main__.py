@@ -1,4 +1,7 @@
-"""Runs the scenarios and prints their tables. Exit status 1 if any stream was not exactly what was sent."""
+"""Runs the scenarios and prints their tables.
+
+Exit status 1 if any stream was not exactly what was sent, or if what was asked for by name could not be measured.
+"""
 
 import argparse
 import subprocess
@@ -14,7 +17,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tests.bench import servers
+from tests.bench import litellm_proxy, servers
 from tests.bench.job import Job, Result
 from tests.bench.load import PATIENCE_S
 from tests.bench.report import Figure, facts, table
@@ -26,13 +29,15 @@ LOAD_TIMEOUT_S = PATIENCE_S + 60.0
 AS_GOOD_AS = 1.1
 # Errors shown of one load: enough to see the kind.
 ERRORS_SHOWN = 5
+# LiteLLM needs three times as long for its 100 streams; with longer ones a slow machine would run into PATIENCE_S.
+LITELLM_SECONDS_MAX = 6.0
 
 
 class Scenario(Struct, frozen=True):
-    """`peer` and `own` are who is compared: a file of `peers/`, or Headwater in one of the forms of `_OURS`."""
+    """`peer` and `own` are who is compared: a file of `peers/`, or one of `_SUBJECTS`."""
 
     name: str
-    kind: Literal["relay", "fanout", "idle"]
+    kind: Literal["relay", "fanout", "idle", "litellm"]
     peer: str
     streams: int
     rate: int
@@ -70,6 +75,12 @@ def scenarios(seconds: float) -> Iterator[Scenario]:
     name = "100/s to 500, elsewhere"
     yield Scenario(name, "fanout", "its producer", 500, 100, round(100 * seconds * 0.6), figures, "another worker")
     yield Scenario("500 idle subscribers", "idle", "queue_fanout", 500, 1, 1, [MEMORY])
+    tokens = round(50 * min(seconds, LITELLM_SECONDS_MAX))
+    # As many as LiteLLM keeps up with, to see both at ease; and as many as the plain relay above: what a core carries.
+    for streams, figure in ((20, CPU), (100, replace(CPU, ratio_max=0.12))):
+        figures = [figure, FIRST_P50, FIRST_P99, DELAY_P50, DELAY_P99]
+        name = f"{streams} × 50, chat completions"
+        yield Scenario(name, "litellm", "litellm", streams, 50, tokens, figures)
 
 
 def load(job: Job) -> Result:
@@ -94,14 +105,15 @@ def _subject(who: str, model: Server, where: Path) -> Iterator[Subject]:
         with servers.two_on_redis(model, where) as (one, other):
             yield (one, None) if who == "its producer" else (other, one)
         return
-    start = _OURS.get(who) or partial(servers.peer, who)
+    start = _SUBJECTS.get(who) or partial(servers.peer, who)
     with start(model, where) as server:
         yield server, None
 
 
-_OURS: dict[str, Callable[[Server, Path], AbstractContextManager[Server]]] = {
+_SUBJECTS: dict[str, Callable[[Server, Path], AbstractContextManager[Server]]] = {
     "headwater": servers.headwater,
     "on redis": servers.on_redis,
+    "litellm": litellm_proxy.litellm_proxy,
 }
 
 
@@ -112,7 +124,8 @@ def _measure(scenario: Scenario, who: str) -> Result:
         servers.upstream(Path(name)) as model,
         _subject(who, model, Path(name)) as (server, producer),
     ):
-        chat = who == "relay"  # that one passes on the upstream's own wire
+        # LiteLLM speaks the upstream's own wire, and is answered in kind; the plain relay knows no other.
+        chat = scenario.kind == "litellm" or who == "relay"
         job = Job(scenario.kind, chat, scenario.streams, scenario.rate, scenario.tokens, server, model, producer)
         if scenario.kind != "idle":  # that one warms up on its own run
             warmup = load(replace(job, streams=20, tokens=20))
@@ -126,12 +139,25 @@ def measure(scenario: Scenario, rounds: int) -> list[tuple[Result, Result]]:
     return [(_measure(scenario, scenario.peer), _measure(scenario, scenario.own)) for _ in range(rounds)]
 
 
+def report(scenario: Scenario, rounds: int) -> list[str]:
+    """Measure a scenario and print its table. A line for each stream that was not what was sent."""
+    results = measure(scenario, 1 if scenario.kind == "idle" else rounds)
+    sys.stdout.write(table(scenario.name, scenario.peer, scenario.own, scenario.figures, results))
+    sys.stdout.flush()
+    return [
+        f"WRONG: {scenario.name}, {name}: {error}\n"
+        for pair in results
+        for name, result in zip((scenario.peer, scenario.own), pair, strict=True)
+        for error in result.errors[:ERRORS_SHOWN]
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of short streams: a look, not a measurement")
     parser.add_argument("--seconds", type=float, help="length of a stream (default 4, quick 1.5)")
     parser.add_argument("--rounds", type=int, help="how often each pair is measured (default 3, quick 1)")
-    parser.add_argument("--only", choices=("relay", "fanout", "idle"), help="one kind of scenario")
+    parser.add_argument("--only", choices=("relay", "fanout", "idle", "litellm"), help="one kind of scenario")
     parser.add_argument("--redis", action="store_true", help="only what is measured with a Redis")
     options = parser.parse_args()
     seconds = options.seconds or (1.5 if options.quick else 4.0)
@@ -140,17 +166,18 @@ def main() -> int:
     if not (0.2 <= seconds <= 20 and 1 <= rounds <= 20):
         parser.error("--seconds is 0.2 to 20, --rounds 1 to 20")
 
-    sys.stdout.write(facts())
+    litellm = litellm_proxy.version()
+    sys.stdout.write(facts() + (f"LiteLLM {litellm}\n" if litellm else ""))
     wrong: list[str] = []
     for scenario in scenarios(seconds):
         if options.only not in (None, scenario.kind) or (options.redis and scenario.own == "headwater"):
             continue
-        results = measure(scenario, 1 if scenario.kind == "idle" else rounds)
-        sys.stdout.write(table(scenario.name, scenario.peer, scenario.own, scenario.figures, results))
-        sys.stdout.flush()
-        for pair in results:
-            for name, result in zip((scenario.peer, scenario.own), pair, strict=True):
-                wrong += [f"WRONG: {scenario.name}, {name}: {error}\n" for error in result.errors[:ERRORS_SHOWN]]
+        if scenario.kind == "litellm" and litellm is None:
+            sys.stdout.write(f"\n{scenario.name}: SKIPPED, FOR LITELLM'S PROXY IS NOT INSTALLED: make bench-peers\n")
+            if options.only:
+                wrong.append(f"NOT MEASURED: {scenario.name}\n")
+            continue
+        wrong += report(scenario, rounds)
     sys.stdout.write("\n" + ("".join(wrong) or "Every token arrived, once and in order.\n"))
     return 1 if wrong else 0
 

@@ -10,7 +10,7 @@ from tests.bench.servers import Server
 class Job(Struct, frozen=True):
     """What to do: so many streams of so many tokens; `chat` over chat completions, otherwise over the native wire."""
 
-    kind: Literal["relay", "fanout", "idle"]
+    kind: Literal["relay", "fanout", "idle", "litellm"]
     chat: bool
     streams: int
     rate: int

@@ -175,6 +175,7 @@ _KINDS: dict[str, Callable[[Job, Result], Coroutine[None, None, None]]] = {
     "relay": relay,
     "fanout": fanout,
     "idle": idle,
+    "litellm": relay,
 }
 
 

@@ -20,9 +20,14 @@ def percentile(ordered: Sequence[int], percent: int) -> int:
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else 0
 
 
+def children(pid: int) -> list[Any]:
+    """The processes that it started, and those that they did."""
+    found: list[Any] = _psutil.Process(pid).children(recursive=True)
+    return found
+
+
 def _tree(pid: int) -> list[Any]:
-    process = _psutil.Process(pid)
-    return [process, *process.children(recursive=True)]
+    return [_psutil.Process(pid), *children(pid)]
 
 
 def cpu_s(pid: int) -> float:

@@ -43,9 +43,13 @@ class _Event(Struct):
     status: str | None = None
 
 
+class _Delta(Struct):
+    content: str | None = None
+
+
 class _Choice(Struct):
-    delta: dict[str, str]
-    finish_reason: str | None
+    delta: _Delta
+    finish_reason: str | None = None  # some leave out what is null
 
 
 class _Chunk(Struct):
@@ -147,13 +151,15 @@ def read_chat(pieces: Pieces, tokens: int) -> Answer:
     found = _Tokens()
     finish, done = None, False
     for at_us, block in _blocks(pieces):
-        data = block[b"data"]
+        data = block.get(b"data", b"")
+        if not data:
+            continue  # a comment that keeps the line alive
         if data == b"[DONE]":
             done = True
             continue
         for choice in _chat.decode(data).choices:
             finish = choice.finish_reason
-            found.take(choice.delta.get("content", ""), at_us)
+            found.take(choice.delta.content or "", at_us)
     if not done or finish != "stop":
         raise Damaged(f"ended with finish_reason {finish}, [DONE]: {done}")
     return found.answer(tokens)

@@ -6,19 +6,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 from msgspec import Struct
 
+from tests.bench.measure import children
 from tests.support.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
-# A cold start on a busy machine takes a few seconds.
-READY_WITHIN_S = 30.0
+# A cold start on a busy machine takes a few seconds; LiteLLM's imports alone take six, and more from a cold disk.
+READY_WITHIN_S = 60.0
 # Longer than any server here needs with nothing to drain.
 END_WITHIN_S = 5.0
 # One request and a short answer; a peer that is overloaded is not asked.
@@ -63,18 +65,19 @@ def call(port: int, method: str, path: str, body: object = None) -> Any:
     return msgspec.json.decode(request(port, method, path, body))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _await_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _await_ready(process: subprocess.Popen[bytes], port: int, path: str, log: Path) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
     while True:
         try:
-            request(port, "GET", "/readyz")
+            request(port, "GET", path)
             return
         except OSError as error:
             if process.poll() is not None or time.monotonic() > deadline:
@@ -83,40 +86,52 @@ def _await_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None
         time.sleep(0.05)
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a server, and whatever it started and left behind."""
+    rest = children(process.pid) if process.poll() is None else []
+    process.terminate()
+    try:
+        process.wait(END_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for child in rest:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+
+
 @contextmanager
-def _serve(name: str, port: int, command: list[str], where: Path, **env: str) -> Iterator[Server]:
+def serve(
+    name: str, port: int, command: list[str], where: Path, env: Mapping[str, str], ready: str = "/readyz"
+) -> Iterator[Server]:
+    """A server from its being ready until the end of the block; `env` is all the environment that it has."""
     log = where / f"{name}.log"
-    # Nothing else of the caller's environment: a proxy or a setting in it would be measured too.
-    paths = os.pathsep.join([str(ROOT / "server"), str(ROOT)])
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=where,
-            env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": paths, **env},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        process = subprocess.Popen(command, cwd=where, env=env, stdout=output, stderr=subprocess.STDOUT)
         try:
-            _await_ready(process, port, log)
+            _await_ready(process, port, ready, log)
             yield Server(process.pid, port)
         finally:
-            process.terminate()
-            try:
-                process.wait(END_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process)
+
+
+def _serve(name: str, port: int, module: list[str], where: Path, **env: str) -> AbstractContextManager[Server]:
+    """A module of this checkout as a server."""
+    # Nothing else of the caller's environment: a proxy or a setting in it would be measured too.
+    paths = os.pathsep.join([str(ROOT / "server"), str(ROOT)])
+    env = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": paths, **env}
+    return serve(name, port, [sys.executable, "-m", *module], where, env)
 
 
 def upstream(where: Path) -> AbstractContextManager[Server]:
     """The server that plays the model."""
-    port = _free_port()
+    port = free_port()
     return _serve("upstream", port, ["tests.bench.upstream", str(port)], where)
 
 
 def peer(name: str, model: Server, where: Path) -> AbstractContextManager[Server]:
     """One of `peers/` under uvicorn, with the loop and the parser that it has in production."""
-    port = _free_port()
+    port = free_port()
     command = f"uvicorn tests.bench.peers.{name}:app --loop uvloop --http httptools --no-access-log --port {port}"
     return _serve(name, port, command.split(), where, BENCH_UPSTREAM=f"http://127.0.0.1:{model.port}/v1")
 
@@ -124,7 +139,7 @@ def peer(name: str, model: Server, where: Path) -> AbstractContextManager[Server
 @contextmanager
 def headwater(model: Server, where: Path, store: str = "sqlite:headwater.db") -> Iterator[Server]:
     """Headwater as it comes, on a SQLite file unless told otherwise."""
-    port = _free_port()
+    port = free_port()
     (where / "models.toml").write_text(_MODELS.format(port=model.port))
     command = f"headwater serve --host 127.0.0.1 --port {port} --store {store} --models models.toml"
     with _serve(f"headwater-{port}", port, command.split(), where) as server:

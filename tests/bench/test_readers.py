@@ -39,13 +39,26 @@ def chunk(content: str, finish: str = "null") -> str:
 RUN = 'retry: 700\n\nevent: run\ndata: {"id":"run_1"}\n\n: keep-alive'
 NATIVE = response(RUN, delta(0, 1), delta(1, 4), delta(4, 6), end())
 CHAT = response(chunk(text(0, 1)), chunk(text(1, TOKENS)), chunk("", '"stop"'), "data: [DONE]")
+# As other servers write it: what is null left out, a comment in between, the usage at the end.
+TERSE = response(
+    f'data: {{"choices":[{{"delta":{{"content":"{text(0, TOKENS)}","role":"assistant"}}}}]}}',
+    ": ping",
+    'data: {"choices":[{"delta":{"content":null},"finish_reason":"stop"}]}',
+    'data: {"choices":[],"usage":{"completion_tokens":6}}',
+    "data: [DONE]",
+)
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 @pytest.mark.parametrize(
     ("read", "whole"),
-    [(read_native, NATIVE), (read_native, response(RUN, snapshot(0, 2), delta(2, 6), end())), (read_chat, CHAT)],
-    ids=["native", "snapshot first", "chat"],
+    [
+        (read_native, NATIVE),
+        (read_native, response(RUN, snapshot(0, 2), delta(2, 6), end())),
+        (read_chat, CHAT),
+        (read_chat, TERSE),
+    ],
+    ids=["native", "snapshot first", "chat", "chat of others"],
 )
 def test_a_whole_answer_is_read_in_pieces_of_any_size(
     read: Callable[[Pieces, int], Answer], whole: bytes, size: int
@@ -85,8 +98,9 @@ def test_a_damaged_native_answer_is_refused(broken: bytes) -> None:
         response(chunk(text(0, 5)), chunk("", '"stop"'), "data: [DONE]"),
         response(chunk(text(0, TOKENS)), "data: [DONE]"),
         response(chunk(text(0, TOKENS)), chunk("", '"stop"')),
+        response(chunk(text(0, 5)), chunk("", '"stop"'), chunk(text(5, TOKENS)), "data: [DONE]"),
     ],
-    ids=["token lost", "no finish reason", "no [DONE]"],
+    ids=["token lost", "no finish reason", "no [DONE]", "token after the finish reason"],
 )
 def test_a_damaged_chat_answer_is_refused(broken: bytes) -> None:
     with pytest.raises(Damaged):
