@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from headwater.web.runs import FORMATS
 from tests.api.calls import BODY_MAX, LAST, QUICK, ended, exchange, problem, raw_problem, split, start
 from tests.support.server import ServerProcess
 
@@ -38,11 +39,11 @@ def test_a_malformed_last_event_id_is_refused_though_after_is_fine(
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones(api: httpx2.Client, run: Any) -> None:
-    for name in ("chat", "", "NATIVE"):
+    for name in ("xml", "", "NATIVE"):
         document = problem(api.get(run["events_url"], params={"format": name}), 422, "invalid")
-        assert document["detail"] == f"format must be one of native, ndjson, text, not {name!r}."
+        assert document["detail"] == f"format must be one of {', '.join(FORMATS)}, not {name!r}."
     body = {"input": "hello", "extra": QUICK}
-    assert problem(api.post("/v1/runs?format=chat", json=body), 422, "invalid")["field"] == "format"
+    assert problem(api.post("/v1/runs?format=xml", json=body), 422, "invalid")["field"] == "format"
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "abc", "", "1.5", "1e1", "١"])

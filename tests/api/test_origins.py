@@ -11,6 +11,12 @@ from tests.support.server import ServerProcess
 
 FRIEND = "https://app.example.com"
 KEY = "a-key-of-the-tests"
+# What OpenAI's SDK sends from a page, as a browser asks for it: sorted, in lower case.
+OPENAI_SDK = (
+    "authorization,content-type,idempotency-key,openai-beta,openai-organization,openai-project,user-agent,"
+    "x-stainless-arch,x-stainless-helper-method,x-stainless-lang,x-stainless-os,x-stainless-package-version,"
+    "x-stainless-retry-count,x-stainless-runtime,x-stainless-runtime-version,x-stainless-timeout"
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +50,9 @@ def test_a_post_from_a_page_of_another_site_is_refused(api: httpx2.Client, origi
     response = api.post("/v1/runs", json=body, headers=bearer(KEY) | {"Origin": origin})
     assert (response.status_code, response.json()["code"], response.json()["field"]) == (403, "forbidden", "Origin")
     assert "access-control-allow-origin" not in response.headers
+    chat = {"messages": [{"role": "user", "content": "hello"}], **QUICK}
+    refused = api.post("/v1/chat/completions", json=chat, headers=bearer(KEY) | {"Origin": origin})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (403, "Origin")
     assert api.get("/v1/runs", headers=bearer(KEY)).json()["data"] == [], "nothing was started"
 
 
@@ -60,11 +69,15 @@ def test_a_listed_origins_page_may_read_answers_and_errors_alike(api: httpx2.Cli
         ("/v1/runs/run_unknown", bearer(KEY), 404),
         ("/v1/nothing", bearer(KEY), 404),
         ("/v1/runs?limit=x", bearer(KEY), 422),
+        ("/v1/models", bearer(KEY), 200),
+        ("/v1/models/gpt-9", bearer(KEY), 404),
+        ("/v1/chat/completions", bearer(KEY), 405),
     ):
         response = api.get(path, headers={**headers, "Origin": FRIEND})
         assert response.status_code == status
         assert response.headers["access-control-allow-origin"] == FRIEND
-        assert "headwater-run" in response.headers["access-control-expose-headers"].lower()
+        shown = response.headers["access-control-expose-headers"].lower().split(", ")
+        assert {"headwater-run", "x-request-id", "retry-after", "x-should-retry"} <= set(shown)
         assert "access-control-allow-credentials" not in response.headers
 
 
@@ -81,6 +94,10 @@ def test_a_preflight_tells_what_may_be_sent(api: httpx2.Client) -> None:
     }
     assert api.options("/v1/runs", headers=asked).status_code == 200
     assert api.options("/v1/runs", headers=asked | {"Origin": "https://evil.example"}).status_code == 400
+    sdk = asked | {"Access-Control-Request-Headers": OPENAI_SDK}
+    allowed = api.options("/v1/chat/completions", headers=sdk)
+    assert allowed.status_code == 200
+    assert set(OPENAI_SDK.split(",")) <= set(allowed.headers["access-control-allow-headers"].lower().split(", "))
     strange = asked | {"Access-Control-Request-Headers": "x-strange"}
     assert api.options("/v1/runs", headers=strange).status_code == 400
 

@@ -45,6 +45,14 @@ ROWS = {
     "DELETE /v1/runs/{run_id:run}": Row(204, 404, ended=True),
     "POST /v1/runs/{run_id:run}/cancel": Row(200, 404),
     "GET /v1/runs/{run_id:run}/events": Row(200, 404, ended=True),
+    "POST /v1/chat/completions": Row(200, 200, {"messages": [{"role": "user", "content": "hello"}], **QUICK}),
+    "POST /v1/responses": Row(200, 200, {"input": "hello", **QUICK}),
+    "GET /v1/responses/{response_id:run}": Row(200, 404),
+    "DELETE /v1/responses/{response_id:run}": Row(200, 404, ended=True),
+    "POST /v1/responses/{response_id:run}/cancel": Row(200, 404),
+    "GET /v1/responses/{response_id:run}/input_items": Row(200, 404),
+    "GET /v1/models": Row(200, 200),
+    "GET /v1/models/{model:path}": Row(200, 200),
     "POST /v1/tickets": Row(201, 404, {"run": "{run}"}),
     "GET /metrics": Row(200, 200),
 }
@@ -55,6 +63,22 @@ ENDPOINTS = {
     for method in sorted((route.methods or set()) - {"HEAD"})
 }
 OPEN = {"GET /", "GET /healthz", "GET /readyz", "GET /openapi.json"}
+
+
+def is_openai(name: str) -> bool:
+    """Whether a route of the table speaks as OpenAI's do."""
+    return name.partition(" ")[2].startswith(("/v1/chat/", "/v1/models", "/v1/responses"))
+
+
+def refusal(name: str, response: httpx2.Response) -> str:
+    """The code of a refusal, which must be in the route's own shape."""
+    if is_openai(name):
+        assert response.headers["content-type"] == "application/json"
+        code: str = response.json()["error"]["code"]
+    else:
+        assert response.headers["content-type"] == "application/problem+json"
+        code = response.json()["code"]
+    return code
 
 
 class House:
@@ -96,11 +120,12 @@ class House:
     def call(self, name: str, credential: str | None) -> httpx2.Response:
         """Call a route as somebody, on a run of its own."""
         row = ROWS[name]
-        run = self.run(ended=row.ended) if "{run" in name or (row.body and "run" in row.body) else ""
+        run = self.run(ended=row.ended) if "_id:run}" in name or (row.body and "run" in row.body) else ""
         method, _, path = name.partition(" ")
         body = row.body and {key: value if value != "{run}" else run for key, value in row.body.items()}
         headers = {} if credential is None else bearer(self.credentials[credential])
-        return self.api.request(method, path.replace("{run_id:run}", run), json=body, headers=headers)
+        path = re.sub(r"\{\w+_id:run\}", run, path).replace("{model:path}", "demo")
+        return self.api.request(method, path, json=body, headers=headers)
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +162,7 @@ async def test_anybody_may_look_at_it(house: House, name: str) -> None:
 async def test_whoever_says_nothing_valid_is_not_let_in(house: House, name: str, who: str | None) -> None:
     response = house.call(name, who)
     assert response.status_code == 401, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    assert response.json()["code"] == "unauthenticated"
+    assert refusal(name, response) == ("invalid_api_key" if is_openai(name) else "unauthenticated")
     assert response.headers["www-authenticate"].startswith("Bearer")
     if who is not None:
         assert response.json() == house.call(name, "unknown").json(), "all are refused alike"
@@ -147,7 +171,7 @@ async def test_whoever_says_nothing_valid_is_not_let_in(house: House, name: str,
 @pytest.mark.parametrize("name", sorted(ROWS))
 async def test_whoever_lacks_the_scope_is_told_so(house: House, name: str) -> None:
     response = house.call(name, "powerless")
-    assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+    assert (response.status_code, refusal(name, response)) == (403, "forbidden")
 
 
 @pytest.mark.parametrize("name", sorted(ROWS))
@@ -162,7 +186,8 @@ async def test_another_tenants_run_is_an_unknown_one(house: House, name: str) ->
     response = house.call(name, "stranger")
     assert response.status_code == ROWS[name].stranger, response.text
     if response.status_code == 404:
-        unknown = house.api.get("/v1/runs/run_unknown", headers=bearer(house.credentials["stranger"]))
+        known_as = "responses" if is_openai(name) else "runs"
+        unknown = house.api.get(f"/v1/{known_as}/run_unknown", headers=bearer(house.credentials["stranger"]))
         assert re.sub(r"run_\w+", "run_unknown", response.text) == unknown.text
 
 

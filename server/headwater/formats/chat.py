@@ -29,6 +29,13 @@ _TAKEN_BACK: Final = {
     "code": "restarted",
 }
 
+_NAMES: Final = {"text": "content", "reasoning": "reasoning_content", "refusal": "refusal"}
+# What an upstream says of a request, and not of itself.
+_BY_STATUS: Final[dict[int | None, str]] = {
+    **dict.fromkeys((400, 404, 413, 422), "invalid_request_error"),
+    429: "rate_limit_error",
+}
+
 
 class Chat(Format):
     """`chat.completion.chunk` events. `[DONE]` comes after a finish reason, and never after a failure."""
@@ -59,20 +66,10 @@ class Chat(Format):
     def snapshot(self, position: Position, parts: Sequence[Part], *, replaces: bool) -> Frame:
         if replaces:
             return Frame(_error(_TAKEN_BACK), After.CLOSE)
-        return Frame(b"".join(self._part(part, position, first=n == 0) for n, part in enumerate(parts)))
-
-    def _part(self, part: Part, position: Position, *, first: bool) -> bytes:
-        delta: dict[str, Any] = {"role": "assistant"} if first else {}
-        match part:
-            case {"text": text}:
-                delta["content"] = text
-            case {"reasoning": text}:
-                delta["reasoning_content"] = text
-            case {"refusal": text}:
-                delta["refusal"] = text
-            case {"tool_call": call}:
-                delta["tool_calls"] = [_call(call["index"], call.get("id"), call.get("name"), call["arguments"])]
-        return self._chunk(delta, position)
+        # In one chunk: of several, whoever is cut off behind the first would lose the others, or see it twice.
+        calls = [_call(call["index"], call.get("id"), call.get("name"), call["arguments"]) for call in _calls(parts)]
+        delta = {"role": "assistant"} | _texts(parts) | ({"tool_calls": calls} if calls else {})
+        return Frame(self._chunk(delta, position))
 
     def spans(self, spans: Sequence[Span]) -> Frame:
         pieces = []
@@ -155,9 +152,12 @@ def usage_of(usage: Usage | None) -> dict[str, Any]:
 
 
 def error_of(end: End) -> dict[str, Any]:
-    """The error object of an answer that is not whole."""
+    """The error object of an answer that is not whole, as the routes' own would be."""
     detail = end.error.detail if end.error is not None else f"The run was {end.status}."
-    return {"message": detail, "type": "server_error", "param": None, "code": end.reason or end.status}
+    kind = "invalid_request_error" if end.status == "cancelled" else "server_error"
+    if end.error is not None:
+        kind = _BY_STATUS.get(end.error.upstream_status, kind)
+    return {"message": detail, "type": kind, "param": None, "code": end.reason or end.status}
 
 
 def _error(error: dict[str, Any]) -> bytes:
@@ -173,26 +173,33 @@ def _at(span: Span) -> Position:
     return Position(span.seq, span.tag)
 
 
+def _texts(parts: Sequence[Part]) -> dict[str, str]:
+    """What the parts say, by the names that a message has for it."""
+    texts: dict[str, list[str]] = {}
+    for part in parts:
+        for kind, name in _NAMES.items():
+            if kind in part:
+                texts.setdefault(name, []).append(part[kind])
+    return {name: "".join(pieces) for name, pieces in texts.items()}
+
+
+def _calls(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    return [part["tool_call"] for part in parts if "tool_call" in part]
+
+
 def completion(head: Head, parts: Sequence[Part], end: End) -> dict[str, Any]:
     """The whole answer as a `chat.completion`. The end must have a finish reason."""
-    texts = {key: [part[key] for part in parts if key in part] for key in ("text", "reasoning", "refusal")}
-    message: dict[str, Any] = {
-        "role": "assistant",
-        "content": "".join(texts["text"]) if texts["text"] else None,
-        "refusal": "".join(texts["refusal"]) if texts["refusal"] else None,
-    }
-    if texts["reasoning"]:
-        message["reasoning_content"] = "".join(texts["reasoning"])
-    calls = [part["tool_call"] for part in parts if "tool_call" in part]
+    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None} | _texts(parts)
+    calls = [
+        {
+            "id": call.get("id"),
+            "type": "function",
+            "function": {"name": call.get("name") or "", "arguments": call["arguments"]},
+        }
+        for call in _calls(parts)
+    ]
     if calls:
-        message["tool_calls"] = [
-            {
-                "id": call.get("id"),
-                "type": "function",
-                "function": {"name": call.get("name") or "", "arguments": call["arguments"]},
-            }
-            for call in calls
-        ]
+        message["tool_calls"] = calls
     return {
         "id": completion_id(head.id),
         "object": "chat.completion",

@@ -1,13 +1,14 @@
-"""OpenAI's chat completions and models, for the clients that people already have."""
+"""OpenAI's chat completions, for the clients that people already have."""
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from headwater.errors import Invalid
 from headwater.formats.base import Head
 from headwater.formats.chat import Chat, ChatWithUsage, completion
 from headwater.state import AppState
 from headwater.web import examples, openai_examples
-from headwater.web.chat_request import ChatRequest, run_request
+from headwater.web.chat_request import ChatRequest, in_their_words, run_request
 from headwater.web.following import Started, gone, on_disconnect
 from headwater.web.operation import Answer, Body, operation
 from headwater.web.parse import idempotency_key, read_open_json
@@ -25,7 +26,7 @@ from headwater.web.render import json_response
     ),
     body=Body(ChatRequest, openai_examples.CHATS),
     parameters=(openai_examples.ON_DISCONNECT, examples.IDEMPOTENCY_KEY),
-    errors=(*openai_examples.STARTING,),
+    errors=openai_examples.STARTING,
 )
 async def create_completion(request: Request[AppState]) -> Response:
     """`POST /v1/chat/completions`: a completion, streamed or whole.
@@ -41,6 +42,8 @@ async def create_completion(request: Request[AppState]) -> Response:
             with_usage = chat.stream_options is not None and chat.stream_options.include_usage
             return await started.follow(ChatWithUsage if with_usage else Chat, gated=True)
         answer = await started.answer(whole=True)
+    except Invalid as error:
+        raise in_their_words(error) from None
     except ClientDisconnect:
         return gone()
     run, end = answer.run, answer.contents.end

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import asdict, replace
 
-from headwater.core.events import End, Span, Text, Usage
+from headwater.core.events import End, Entry, Event, Span, Text, Usage
 from headwater.core.lifecycle import TRANSITIONS
-from headwater.core.position import Position
+from headwater.core.position import START, Position
 from headwater.core.run import Message, Run, RunRequest
 from headwater.errors import (
     BadRequest,
@@ -21,7 +21,7 @@ from headwater.errors import (
     UnknownModel,
     UnknownRun,
 )
-from headwater.formats.base import Format, Head
+from headwater.formats.base import Format, Head, Remembering
 from headwater.web.operation import Answer, Parameter, Schema
 from headwater.web.parse import IDEMPOTENCY_KEY_MAX
 from headwater.web.render import run_summary
@@ -79,6 +79,10 @@ WHERE = {"Location": "The path of the run.", "Content-Location": "The same.", "H
 def stream_of(form: type[Format]) -> str:
     """The example run as this format writes it to one who comes late."""
     written = form(Head(RUN_ID, "demo", _CREATED_AT, REQUESTS["text"]))
+    if isinstance(written, Remembering):  # to which all is told from the beginning
+        events: tuple[Event, ...] = (*map(Text, _OUTPUT), _END)
+        frame = written.encode([Entry(START, len(events), _TAG, events)])
+        return (written.run("in_progress", first=True) + frame.data).decode()
     spans = [
         Span(17, 20, _TAG, Text(_OUTPUT[1])),
         Span(20, 24, _TAG, Text(_OUTPUT[2])),

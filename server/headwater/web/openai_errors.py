@@ -49,7 +49,12 @@ class ErrorBody(Struct, frozen=True):
 def speaks_openai(scope: Scope) -> bool:
     """Whether whoever asked for this path expects OpenAI's answers."""
     path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "")).startswith(_ROUTES)
+    return is_openai(path.removeprefix(scope.get("root_path", "")))
+
+
+def is_openai(path: str) -> bool:
+    """Whether this path, within the app, is one of OpenAI's."""
+    return path.startswith(_ROUTES)
 
 
 def openai_error(error: HeadwaterError) -> Response:

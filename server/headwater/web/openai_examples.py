@@ -4,7 +4,16 @@ from typing import Final
 
 from headwater.core.events import End, Usage
 from headwater.core.run import RunRequest
-from headwater.errors import BadRequest, UpstreamBusy, UpstreamFailed, UpstreamTimeout, UpstreamUnavailable
+from headwater.errors import (
+    BadRequest,
+    RunCancelled,
+    UpstreamBusy,
+    UpstreamFailed,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+    UpstreamUnknown,
+)
 from headwater.formats.base import Head
 from headwater.formats.chat import completion
 from headwater.web import examples
@@ -38,6 +47,9 @@ STARTING: Final = (
     examples.FULL,
     examples.DRAINING,
     examples.DAMAGED,
+    RunCancelled("The run was cancelled."),
+    UpstreamRefused("the upstream answered 400: too many tokens in the prompt", reason="upstream_error"),
+    UpstreamUnknown("the upstream answered 404: no such model", reason="upstream_error"),
     UpstreamBusy("the upstream answered 429: slow down", reason="upstream_error", retry_after=7),
     UpstreamFailed("the upstream cannot be reached: connection refused", reason="upstream_unreachable"),
     UpstreamUnavailable("the upstream answered 503 (tried 4 times)", reason="upstream_error"),

@@ -1,7 +1,8 @@
 """The document at /openapi.json, made of the route table, what its endpoints declare, and the Structs."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, to_builtins
 from msgspec.json import schema_components
@@ -23,8 +24,10 @@ from headwater.errors import (
     Unauthenticated,
     UnsupportedMediaType,
 )
+from headwater.formats.openai_ids import response_id
 from headwater.version import VERSION
 from headwater.web.examples import RUN_ID, STORE_AWAY
+from headwater.web.openai_errors import ErrorBody, error_body, is_openai, status_of
 from headwater.web.operation import Answer, Body, Operation, Parameter, operation_of
 from headwater.web.problems import PROBLEM, problem_of
 from headwater.web.shapes import Problem
@@ -35,7 +38,8 @@ _SCHEMA: Final = "#/components/schemas/{name}"
 
 _ABOUT: Final = (
     "Start a model's answer once; every token of it is kept, and whoever may see it follows it from anywhere. "
-    "Errors are problem documents (RFC 9457). A server without keys and tokens asks nobody who they are. "
+    "Errors are problem documents (RFC 9457), and on OpenAI's routes its error objects. "
+    "A server without keys and tokens asks nobody who they are. "
     "HEAD works wherever GET does. A passing refusal of a GET that accepts `text/event-stream` is a 200 with a "
     "`retry:` and a close, as an EventSource gives up for good on anything else."
 )
@@ -57,15 +61,21 @@ _RATES: Final = {
     "RateLimit": "Of the tightest limit, where limits hold: what is left of it, and for how long.",
     "RateLimit-Policy": "What that limit is.",
 }
-_PATH: Final = {"run_id": ("The run's id, as its start gave it.", RUN_ID)}
+_PATH: Final = {
+    "run_id": ("The run's id, as its start gave it.", RUN_ID),
+    "model": ("The model's name, which may hold slashes.", "demo"),
+    "response_id": ("The response's id, as its start gave it; a run's will do.", response_id(RUN_ID)),
+}
 
-_NO_ID: Final = NotFound("There is nothing at /v1/runs/run:1.")
-# What stands before every endpoint can answer, and what reading a body can.
-_ALWAYS: Final = (
+# What never comes to the app: whatever the path, it is said in one way.
+_BEFORE: Final = (
     BadRequest("This is not a request that HTTP/1.1 knows."),
-    MethodNotAllowed("PUT is not allowed here. Allowed: GET, HEAD, POST."),
     RequestTimeout("The request's headers did not arrive within 30 s."),
     HeadTooLarge("The request's line and headers are over the limit of 65536 bytes.", limit=65536),
+)
+# What stands before every endpoint can answer, and what reading a body can.
+_ALWAYS: Final = (
+    MethodNotAllowed("PUT is not allowed here. Allowed: GET, HEAD, POST."),
     HeadwaterError("Something went wrong here that is not your fault. The server's log says what."),
 )
 _GUARDED: Final = (
@@ -78,6 +88,7 @@ _FOREIGN: Final = Forbidden(
 )
 _READING: Final = (
     MalformedJSON("The body is not JSON: invalid character, at byte 10."),
+    RequestTimeout("The body did not arrive within 30 s."),
     TooLarge("The body is over the limit of 1048576 bytes.", limit=1048576),
     UnsupportedMediaType("The Content-Type must be application/json, not text/plain."),
     Invalid("The body: Object missing required field `input`.", field="input"),
@@ -88,6 +99,19 @@ _HEADERS: Final = {
     429: {"Retry-After": "Seconds to wait."} | _RATES,
     503: {"Retry-After": "Seconds to wait."},
 }
+
+
+class _Shape(NamedTuple):
+    """How errors are told."""
+
+    media_type: str
+    kind: type[Struct]
+    status_of: Callable[[HeadwaterError], int]
+    body_of: Callable[[HeadwaterError], Struct]
+
+
+_PROBLEM: Final = _Shape(PROBLEM, Problem, lambda error: error.status, problem_of)
+_OPENAI: Final = _Shape("application/json", ErrorBody, status_of, error_body)
 
 
 class Document(BaseSchemaGenerator):
@@ -109,7 +133,7 @@ class Document(BaseSchemaGenerator):
             "info": {"title": "Headwater", "version": VERSION, "description": _ABOUT},
             "paths": paths,
             "components": {
-                "schemas": schema_components([*kinds, Problem], ref_template=_SCHEMA)[1],
+                "schemas": schema_components([*kinds, Problem, ErrorBody], ref_template=_SCHEMA)[1],
                 "securitySchemes": _SECURITY,
             },
         }
@@ -131,7 +155,7 @@ def _described(endpoint: EndpointInfo, operation: Operation) -> Json:
         told["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
     if operation.body is not None:
         told["requestBody"] = _request(operation.body)
-    told["responses"] = _answers(operation) | _problems(_errors(endpoint, operation))
+    told["responses"] = _answers(operation) | _refusals(endpoint, operation)
     return told
 
 
@@ -182,20 +206,33 @@ def _ref(kind: type[Struct]) -> Json:
 
 
 def _answers(operation: Operation) -> Json:
-    responses: dict[str, Json] = {}
+    by_status: dict[int, list[Answer]] = {}
     for answer in operation.answers:
-        headers = dict(answer.headers) | (_RATES if operation.guarded else {})
-        response = responses.setdefault(str(answer.status), {"description": answer.description} | _headers(headers))
+        by_status.setdefault(answer.status, []).append(answer)
+    rates = _RATES if operation.guarded else {}
+    return {str(status): _answer(answers, rates) for status, answers in by_status.items()}
+
+
+def _answer(answers: Sequence[Answer], rates: dict[str, str]) -> Json:
+    headers: dict[str, str] = {}
+    by_type: dict[str, list[Answer]] = {}
+    for answer in answers:
+        headers |= answer.headers
         if answer.example is not None:
-            response.setdefault("content", {})[answer.media_type] = _content(answer)
-    return responses
+            by_type.setdefault(answer.media_type, []).append(answer)
+    description = " ".join(dict.fromkeys(answer.description for answer in answers))
+    content = {media_type: _content(some) for media_type, some in by_type.items()}
+    return {"description": description} | _headers(headers | rates) | ({"content": content} if content else {})
 
 
-def _content(answer: Answer) -> Json:
-    example = answer.example
+def _content(answers: Sequence[Answer]) -> Json:
+    example = answers[0].example
     if isinstance(example, Struct):
         return {"schema": _ref(type(example)), "example": to_builtins(example)}
-    return {"schema": {"type": "string" if isinstance(example, str) else "object"}, "example": example}
+    schema = {"type": "string" if isinstance(example, str) else "object"}
+    if len(answers) == 1:
+        return {"schema": schema, "example": example}
+    return {"schema": schema, "examples": {answer.name: {"value": answer.example} for answer in answers}}
 
 
 def _headers(headers: dict[str, str]) -> Json:
@@ -203,12 +240,15 @@ def _headers(headers: dict[str, str]) -> Json:
     return {"headers": described} if described else {}
 
 
+# -- what is refused
+
+
 def _errors(endpoint: EndpointInfo, operation: Operation) -> Iterator[HeadwaterError]:
-    """One of each kind that can come, what the endpoint itself says first."""
+    """One of each kind that can come from the app, what the endpoint itself says first."""
     yield from operation.errors
     yield from _ALWAYS
     if "{" in endpoint.path:
-        yield _NO_ID
+        yield NotFound(f"There is nothing at {re.sub('{.+?}', 'run:1', endpoint.path)}.")
     if operation.guarded:
         yield from _GUARDED
     if operation.needs is not None:
@@ -219,18 +259,24 @@ def _errors(endpoint: EndpointInfo, operation: Operation) -> Iterator[HeadwaterE
         yield from _READING
 
 
-def _problems(errors: Iterator[HeadwaterError]) -> Json:
-    """The problem documents by status, with an example of each code."""
-    by_status: dict[int, list[HeadwaterError]] = {}
-    for error in errors:
-        by_status.setdefault(error.status, []).append(error)
-    return {str(status): _problem(status, by_status[status]) for status in sorted(by_status)}
+def _refusals(endpoint: EndpointInfo, operation: Operation) -> Json:
+    """The errors by status, each in its shape, with an example of each code."""
+    shape = _OPENAI if is_openai(endpoint.path) else _PROBLEM
+    told = [(shape, error) for error in _errors(endpoint, operation)] + [(_PROBLEM, error) for error in _BEFORE]
+    by_status: dict[int, dict[_Shape, list[HeadwaterError]]] = {}
+    for said, error in told:
+        by_status.setdefault(said.status_of(error), {}).setdefault(said, []).append(error)
+    return {str(status): _refusal(status, by_status[status]) for status in sorted(by_status)}
 
 
-def _problem(status: int, errors: Sequence[HeadwaterError]) -> Json:
+def _refusal(status: int, shapes: dict[_Shape, list[HeadwaterError]]) -> Json:
+    titles = dict.fromkeys(error.title for errors in shapes.values() for error in errors)
+    content = {shape.media_type: _examples(shape, errors) for shape, errors in shapes.items()}
+    return {"description": "; ".join(titles)} | _headers(_HEADERS.get(status, {})) | {"content": content}
+
+
+def _examples(shape: _Shape, errors: Sequence[HeadwaterError]) -> Json:
     examples: dict[str, Json] = {}
     for error in errors:
-        examples.setdefault(error.code, {"value": to_builtins(problem_of(error))})
-    titles = dict.fromkeys(error.title for error in errors)
-    content = {PROBLEM: {"schema": _ref(Problem), "examples": examples}}
-    return {"description": "; ".join(titles)} | _headers(_HEADERS.get(status, {})) | {"content": content}
+        examples.setdefault(error.code, {"value": to_builtins(shape.body_of(error))})
+    return {"schema": _ref(shape.kind), "examples": examples}

@@ -38,9 +38,13 @@ class Body(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """One way to succeed. A Struct as its example is what its JSON is an instance of; None for no body."""
+    """One way to succeed. A Struct as its example is what its JSON is an instance of; None for no body.
+
+    `name` tells it from others of the same status and media type.
+    """
 
     status: int = 200
+    name: str = ""
     description: str
     media_type: str = "application/json"
     example: Struct | str | Mapping[str, Any] | None

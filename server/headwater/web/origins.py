@@ -18,7 +18,29 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 # What pages of other sites may send, and see, beyond what every page may.
-SENT_HEADERS = ("Authorization", "Content-Type", "Headwater-On-Disconnect", "Idempotency-Key", "Last-Event-ID")
+SENT_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Headwater-On-Disconnect",
+    "Idempotency-Key",
+    "Last-Event-ID",
+    # OpenAI's SDK says with these what it is; a page that uses it has no part in that.
+    "OpenAI-Beta",
+    "OpenAI-Organization",
+    "OpenAI-Project",
+    "User-Agent",
+    "X-Stainless-Arch",
+    "X-Stainless-Custom-Poll-Interval",
+    "X-Stainless-Helper-Method",
+    "X-Stainless-Lang",
+    "X-Stainless-OS",
+    "X-Stainless-Package-Version",
+    "X-Stainless-Poll-Helper",
+    "X-Stainless-Retry-Count",
+    "X-Stainless-Runtime",
+    "X-Stainless-Runtime-Version",
+    "X-Stainless-Timeout",
+)
 SHOWN_HEADERS = (
     "Content-Location",
     "Headwater-Run",
@@ -28,6 +50,7 @@ SHOWN_HEADERS = (
     "RateLimit-Policy",
     "Retry-After",
     "X-Request-Id",
+    "X-Should-Retry",
 )
 # For which a browser need not ask again; Chromium keeps it no longer.
 CORS_MAX_AGE_S = 7200
