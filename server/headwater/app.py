@@ -1,7 +1,7 @@
 """The composition root: the one file that names concrete back ends."""
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -20,11 +20,13 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from headwater.access import Access, Quotas
 from headwater.access.secrets import configured_keys
 from headwater.access.tokens import Tokens
-from headwater.background import Background
+from headwater.background import Background, Forgetting
 from headwater.broadcaster.base import Broadcaster
 from headwater.broadcaster.local import LocalBroadcaster
 from headwater.broadcaster.redis import RedisBroadcaster
 from headwater.config import Config, config_from
+from headwater.core.events import End
+from headwater.core.run import Run
 from headwater.departures import Departures
 from headwater.entropy import new_worker_id
 from headwater.errors import ConfigError, HeadwaterError
@@ -32,14 +34,16 @@ from headwater.executor import Executor
 from headwater.http_client import HttpClient
 from headwater.hub import Hub
 from headwater.metrics import Metrics
+from headwater.providers.anthropic import MAX_OUTPUT_TOKENS, AnthropicProvider
 from headwater.providers.base import Provider
 from headwater.providers.catalog import Catalog, build_catalog, discover
 from headwater.providers.demo import DemoProvider
 from headwater.providers.demo_corpus import load_corpus
 from headwater.providers.models_file import ModelsFile, ModelSpec, check_base_url, read_models
+from headwater.providers.ollama import OllamaProvider
 from headwater.providers.openai import OpenAIProvider, list_models
 from headwater.providers.python import AnswerFunction, PythonProvider, load_function, provider_of
-from headwater.providers.upstream import AFTER_FINISH_S
+from headwater.providers.upstream import AFTER_FINISH_S, UpstreamOptions
 from headwater.redis_client import REDIS_SCHEMES, RedisClient, without_secrets
 from headwater.runs import Runs
 from headwater.state import AppState
@@ -49,7 +53,7 @@ from headwater.store.redis import RedisLimits, RedisStore, RedisVault
 from headwater.store.sqlite import SqliteLimits, SqliteStore, SqliteVault, open_vault_file
 from headwater.store.vault import Vault
 from headwater.tasks import running
-from headwater.web import chat, ops, rooms, runs, tickets
+from headwater.web import chat, models, ops, responses, rooms, runs, tickets
 from headwater.web.auth import Credentials, on_refused
 from headwater.web.middleware import ResponseHead
 from headwater.web.origins import (
@@ -94,6 +98,13 @@ ROUTES: Final[list[BaseRoute]] = [
     Route("/v1/runs/{run_id:run}/cancel", runs.cancel_run, methods=["POST"]),
     Route("/v1/runs/{run_id:run}/events", runs.run_events, methods=["GET"]),
     Route("/v1/chat/completions", chat.create_completion, methods=["POST"]),
+    Route("/v1/responses", responses.create_response, methods=["POST"]),
+    Route("/v1/responses/{response_id:run}", responses.get_response, methods=["GET"]),
+    Route("/v1/responses/{response_id:run}", responses.delete_response, methods=["DELETE"]),
+    Route("/v1/responses/{response_id:run}/cancel", responses.cancel_response, methods=["POST"]),
+    Route("/v1/responses/{response_id:run}/input_items", responses.list_input_items, methods=["GET"]),
+    Route("/v1/models", models.list_models, methods=["GET"]),
+    Route("/v1/models/{model:path}", models.get_model, methods=["GET"]),
     WebSocketRoute("/v1/rooms/{room:room}/ws", rooms.room_socket),
     Route("/v1/tickets", tickets.create_ticket, methods=["POST"]),
     Route("/", ops.page),
@@ -178,15 +189,22 @@ async def _lifespan(
         await access.open()
         quotas = Quotas(worker, limits, store, config, lambda: access.asks)
         hub = Hub(store, broadcaster, config, metrics)
-        executor = Executor(worker, store, hub, catalog, config, metrics, quotas.spend)
+        forgetting = Forgetting(store, quotas.run_gone)
+
+        def on_ended(run: Run, end: End) -> None:
+            quotas.spend(run, end)
+            forgetting.ended(run)
+
+        executor = Executor(worker, store, hub, catalog, config, metrics, on_ended)
         broadcaster.on_cancel(worker, executor.stop_cancelled)
         await broadcaster.open()
         stack.push_async_callback(broadcaster.close)
         stack.push_async_callback(hub.close)
         await stack.enter_async_context(running(hub.look_after, access.look_after, *quotas.loops))
         await stack.enter_async_context(running(*executor.loops))
+        stack.push_async_callback(forgetting.close)
         stack.push_async_callback(executor.close)
-        use_cases = Runs(store, hub, executor, catalog, config, quotas)
+        use_cases = Runs(store, hub, executor, catalog, config, quotas, forgetting.ended)
         departures = Departures(store, hub, executor, use_cases.stop)
         stack.push_async_callback(departures.close)
         yield AppState(
@@ -303,22 +321,6 @@ def _read_sources(
 
 
 async def _build_catalog(config: Config, sources: _Sources, environ: Mapping[str, str], http: HttpClient) -> Catalog:
-    timeout_s = config.connect_timeout_s
-
-    def openai(spec: ModelSpec) -> Provider:
-        assert spec.base_url is not None, "the models file has been checked"
-        return OpenAIProvider(
-            http,
-            base_url=spec.base_url,
-            model=spec.upstream_model,
-            api_key=str(spec.api_key) if spec.api_key else None,
-            headers={name: str(value) for name, value in spec.headers.items()},
-            connect_timeout_s=timeout_s,
-            token_limit_field=spec.token_limit_field,
-            include_usage=spec.include_usage,
-            after_finish_s=_after_finish_s(spec.idle_timeout_s or config.idle_timeout_s),
-        )
-
     base_url, api_key = environ.get("OPENAI_BASE_URL", ""), environ.get("OPENAI_API_KEY") or None
 
     def upstream(name: str) -> Provider:
@@ -327,7 +329,7 @@ async def _build_catalog(config: Config, sources: _Sources, environ: Mapping[str
             base_url=base_url,
             model=name,
             api_key=api_key,
-            connect_timeout_s=timeout_s,
+            connect_timeout_s=config.connect_timeout_s,
             after_finish_s=_after_finish_s(config.idle_timeout_s),
         )
 
@@ -337,12 +339,52 @@ async def _build_catalog(config: Config, sources: _Sources, environ: Mapping[str
         discovered = await discover(lambda: list_models(http, base_url, api_key))
     return build_catalog(
         sources.file,
-        {"openai": openai, "demo": lambda spec: sources.demo, "python": lambda spec: sources.functions[spec.name]},
+        {
+            **_upstream_factories(config, http),
+            "demo": lambda spec: sources.demo,
+            "python": lambda spec: sources.functions[spec.name],
+        },
         demo=sources.demo,
         providers=sources.given,
         discovered={name: upstream(name) for name in discovered},
         any_model=upstream if config.any_model and base_url else None,
     )
+
+
+def _upstream_factories(config: Config, http: HttpClient) -> dict[str, Callable[[ModelSpec], Provider]]:
+    """What makes a model of the file that another server answers for, by its `kind`."""
+
+    def options(spec: ModelSpec) -> UpstreamOptions:
+        return {
+            "api_key": str(spec.api_key) if spec.api_key else None,
+            "headers": {name: str(value) for name, value in spec.headers.items()},
+            "connect_timeout_s": config.connect_timeout_s,
+            "after_finish_s": _after_finish_s(spec.idle_timeout_s or config.idle_timeout_s),
+        }
+
+    def openai(spec: ModelSpec) -> Provider:
+        return OpenAIProvider(
+            http,
+            base_url=spec.base_url or "",
+            model=spec.upstream_model,
+            token_limit_field=spec.token_limit_field,
+            include_usage=spec.include_usage,
+            **options(spec),
+        )
+
+    def anthropic(spec: ModelSpec) -> Provider:
+        return AnthropicProvider(
+            http,
+            base_url=spec.base_url or "",
+            model=spec.upstream_model,
+            max_output_tokens=spec.max_output_tokens or MAX_OUTPUT_TOKENS,
+            **options(spec),
+        )
+
+    def ollama(spec: ModelSpec) -> Provider:
+        return OllamaProvider(http, base_url=spec.base_url or "", model=spec.upstream_model, **options(spec))
+
+    return {"openai": openai, "anthropic": anthropic, "ollama": ollama}
 
 
 def _after_finish_s(idle_timeout_s: float) -> float:

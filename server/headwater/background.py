@@ -1,12 +1,16 @@
-"""Work after a response: what a caller need not wait for."""
+"""Work after a response, and after a run: what a caller need not wait for."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
-from headwater.errors import StoreUnavailable
+from headwater.core.run import Run
+from headwater.errors import HeadwaterError, StoreUnavailable
 from headwater.executor import Executor
 from headwater.store.base import Store
+from headwater.tasks import say_why_it_failed
 
 log = logging.getLogger("headwater.background")
 
@@ -16,6 +20,8 @@ SWEEP_EVERY_S = 60.0
 SWEEP_RUNS = 200
 # Steps after one response, so that a backlog shrinks faster than a full worker makes it.
 SWEEP_STEPS = 50
+# Whoever follows a run that is not to be stored gets its end within this, or comes back for it.
+FORGET_AFTER_S = 60.0
 
 
 class Background:
@@ -44,3 +50,42 @@ class Background:
                     return
         except StoreUnavailable as error:
             log.warning("expired runs were not removed: %s", error.detail)
+
+
+class Forgetting:
+    """Removes runs that are not to be stored, soon after their end.
+
+    A worker that is killed before leaves them to expire like all others.
+    """
+
+    def __init__(self, store: Store, on_gone: Callable[[Run], None], after_s: float = FORGET_AFTER_S) -> None:
+        self._store = store
+        self._on_gone = on_gone
+        self._after_s = after_s
+        self._closing = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def ended(self, run: Run) -> None:
+        """A run has ended."""
+        if run.request.stored:
+            return
+        task = asyncio.create_task(self._forget(run), name=f"forget {run.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(say_why_it_failed)
+
+    async def _forget(self, run: Run) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._after_s):
+                await self._closing.wait()
+        try:
+            await self._store.delete(run.id)
+        except HeadwaterError as error:
+            log.warning("run %s, which was not to be stored, is left to expire: %s", run.id, error.detail)
+        else:
+            self._on_gone(run)
+
+    async def close(self) -> None:
+        """Remove at once what has ended."""
+        self._closing.set()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,9 +1,9 @@
 """Every error that reaches a caller.
 
 HeadwaterError
-├── BadRequest 400          malformed JSON, position, header
+├── BadRequest 400          malformed JSON, position, header; UnknownPrevious
 ├── Forbidden 403
-├── NotFound 404            UnknownRun, UnknownModel
+├── NotFound 404            UnknownRun, UnknownResponse, UnknownModel
 ├── MethodNotAllowed 405
 ├── RequestTimeout 408      the body did not arrive in time: retryable
 ├── Conflict 409            IdempotencyConflict, RunNotEnded, RunCancelled
@@ -62,6 +62,10 @@ class MalformedPosition(BadRequest):
     code, title = "malformed_position", "Malformed position"
 
 
+class UnknownPrevious(BadRequest):
+    code, title = "previous_response_not_found", "Unknown previous response"
+
+
 class Unauthenticated(HeadwaterError):
     """No credential, or one that says nothing (any more). All that are not valid are refused alike."""
 
@@ -78,6 +82,10 @@ class NotFound(HeadwaterError):
 
 class UnknownRun(NotFound):
     code, title = "unknown_run", "Unknown run"
+
+
+class UnknownResponse(NotFound):
+    code, title = "response_not_found", "Unknown response"
 
 
 class UnknownModel(NotFound):

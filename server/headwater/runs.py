@@ -1,6 +1,7 @@
 """The use cases of runs. HTTP and every format call these."""
 
 import hashlib
+from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
@@ -35,7 +36,14 @@ class Runs:
     """Start, look at, follow, cancel and delete runs, each as a principal who may."""
 
     def __init__(
-        self, store: Store, hub: Hub, executor: Executor, catalog: Catalog, config: Config, quotas: Quotas
+        self,
+        store: Store,
+        hub: Hub,
+        executor: Executor,
+        catalog: Catalog,
+        config: Config,
+        quotas: Quotas,
+        on_ended: Callable[[Run], None],
     ) -> None:
         self._store = store
         self._hub = hub
@@ -43,6 +51,7 @@ class Runs:
         self._catalog = catalog
         self._config = config
         self._quotas = quotas
+        self._on_ended = on_ended
 
     async def start(
         self, principal: Principal, request: RunRequest, key: str | None, *, awaited: bool = False
@@ -178,6 +187,7 @@ class Runs:
             return None
         if cancelled.entry is not None:
             self._hub.publish(run_id, cancelled.entry)
+            self._on_ended(cancelled.run)
             return None
         self._executor.stop_cancelled(run_id)
         return cancelled.run

@@ -32,6 +32,11 @@ def refused(field: str, input: Any = "hi", **fields: Any) -> str:
     return refusal.value.detail
 
 
+def user_says(part: Any) -> dict[str, Any]:
+    """The fields of a body with this part."""
+    return {"input": [{"role": "user", "content": [part]}]}
+
+
 USER = {"role": "user", "content": "hi"}
 CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": "{}", "status": "completed"}
 OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "42"}
@@ -46,7 +51,8 @@ def test_text_is_asked_as_it_is() -> None:
 
 def test_nulls_are_as_good_as_nothing() -> None:
     names = [name for name in ResponseRequest.__struct_fields__ if name != "input"]
-    assert asked("hi", **dict.fromkeys(names), unknown=None) == asked("hi")
+    nulls: dict[str, Any] = dict.fromkeys([*names, "unknown"])
+    assert asked("hi", **nulls) == asked("hi")
 
 
 def test_messages_come_in_their_roles() -> None:
@@ -164,12 +170,12 @@ def test_what_the_response_says_again_is_kept_with_the_request() -> None:
         ("input[0].role", {"input": [{"role": "tool", "content": "a"}]}),
         ("input[0].role", {"input": [{"type": "message", "content": "a"}]}),
         ("input[0].content", {"input": [{"role": "user"}]}),
-        ("input[0].content[0]", {"input": [{"role": "user", "content": ["a"]}]}),
-        ("input[0].content[0].type", {"input": [{"role": "user", "content": [{"type": "video"}]}]}),
-        ("input[0].content[0].text", {"input": [{"role": "user", "content": [{"type": "input_text"}]}]}),
-        ("input[0].content[0].file_id", {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]}),
-        ("input[0].content[0].file_url", {"input": [{"role": "user", "content": [{"type": "input_file", "file_url": "f"}]}]}),
-        ("input[0].content[0].file_id", {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]}),
+        ("input[0].content[0]", user_says("a")),
+        ("input[0].content[0].type", user_says({"type": "video"})),
+        ("input[0].content[0].text", user_says({"type": "input_text"})),
+        ("input[0].content[0].file_id", user_says({"type": "input_file", "file_id": "f"})),
+        ("input[0].content[0].file_url", user_says({"type": "input_file", "file_url": "f"})),
+        ("input[0].content[0].file_id", user_says({"type": "input_image", "file_id": "f"})),
         ("input[0].call_id", {"input": [{"type": "function_call", "name": "f", "arguments": "{}"}]}),
         ("input[0].output", {"input": [{"type": "function_call_output", "call_id": "c"}]}),
         ("input", {"input": [{"type": "reasoning", "summary": []}]}),

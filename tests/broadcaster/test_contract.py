@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -24,6 +25,7 @@ class Stage(ABC):
     """One worker that listens with `ear`, and others that write."""
 
     broadcaster: Broadcaster
+    other: Broadcaster
 
     def __init__(self) -> None:
         self.ear = Ear()
@@ -54,6 +56,7 @@ class RedisStage(Stage):
         self.client = client
         self.prefix = f"test-{secrets.token_hex(8)}"
         self.broadcaster = RedisBroadcaster(client, "w1", prefix=self.prefix, timeout_s=TIMEOUT_S)
+        self.other = RedisBroadcaster(client, "w10", prefix=self.prefix, timeout_s=TIMEOUT_S)
 
     async def write(self, log_id: str, news: News, *, here: bool = False) -> None:
         worker = "w1" if here else "w10"
@@ -64,20 +67,18 @@ class RedisStage(Stage):
 
 @pytest.fixture(params=["local", "redis"])
 async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
-    if request.param == "local":
-        stage: Stage = LocalStage()
-        stage.broadcaster.attach(stage.ear)
-        await stage.broadcaster.open()
+    async with AsyncExitStack() as stack:
+        if request.param == "local":
+            stage: Stage = LocalStage()
+        else:
+            client = RedisClient(request.getfixturevalue("redis_url"), timeout_s=TIMEOUT_S)
+            stack.push_async_callback(client.close)
+            stage = RedisStage(client)
+        for broadcaster, ear in ((stage.broadcaster, stage.ear), (stage.other, Ear())):
+            broadcaster.attach(ear)
+            await broadcaster.open()
+            stack.push_async_callback(broadcaster.close)
         yield stage
-        await stage.broadcaster.close()
-    else:
-        client = RedisClient(request.getfixturevalue("redis_url"), timeout_s=TIMEOUT_S)
-        stage = RedisStage(client)
-        stage.broadcaster.attach(stage.ear)
-        await stage.broadcaster.open()
-        yield stage
-        await stage.broadcaster.close()
-        await client.close()
 
 
 async def test_news_of_another_worker_arrive_in_order(stage: Stage) -> None:
@@ -170,3 +171,84 @@ async def test_nothing_is_heard_after_the_end(stage: Stage) -> None:
     await stage.broadcaster.unsubscribe("a")
     await stage.broadcaster.close()
     assert not stage.ear.news
+
+
+async def test_nobody_elsewhere_hears_a_log(stage: Stage) -> None:
+    assert not await stage.broadcaster.heard_elsewhere("a"), "nobody does"
+    await stage.other.subscribe("b")
+    stage.other.announce("c")
+    assert not await stage.broadcaster.heard_elsewhere("a"), "others are followed"
+    await stage.broadcaster.subscribe("a")
+    stage.broadcaster.announce("a")
+    await lets_know(stage.broadcaster, stage.other, "a")
+    await nobody_elsewhere(stage.broadcaster, "a")
+
+
+@pytest.mark.parametrize("here", [False, True])
+async def test_who_subscribes_hears_it_elsewhere(stage: Stage, here: bool) -> None:
+    if here:
+        await stage.broadcaster.subscribe("a")
+    await stage.other.subscribe("a")
+    assert await stage.broadcaster.heard_elsewhere("a")
+    await stage.other.unsubscribe("a")
+    await nobody_elsewhere(stage.broadcaster, "a")
+
+
+@pytest.mark.parametrize("here", [False, True])
+async def test_who_announced_it_hears_it_elsewhere(stage: Stage, here: bool) -> None:
+    """Its producer follows it without a subscription."""
+    if here:
+        await stage.broadcaster.subscribe("a")
+    for _ in range(2):
+        stage.other.announce("a")
+    await lets_know(stage.other, stage.broadcaster, "a")
+    if not here:
+        await nobody_elsewhere(stage.other, "a")
+    await stage.other.subscribe("a")
+    stage.other.retract("a")
+    assert await stage.broadcaster.heard_elsewhere("a"), "it still hears the news"
+    await stage.other.unsubscribe("a")
+    await nobody_elsewhere(stage.broadcaster, "a")
+
+
+async def test_what_this_worker_wants_just_now_is_not_heard_elsewhere(stage: Stage) -> None:
+    subscribing = []
+    for number in range(100):
+        stage.broadcaster.announce(f"a{number}")
+        assert not await stage.broadcaster.heard_elsewhere(f"a{number}")
+        subscribing.append(asyncio.ensure_future(stage.broadcaster.subscribe(f"b{number}")))
+        await asyncio.sleep(0)
+        assert not await stage.broadcaster.heard_elsewhere(f"b{number}")
+    await asyncio.gather(*subscribing)
+
+
+async def test_what_was_announced_brings_no_news(stage: Stage) -> None:
+    stage.broadcaster.announce("a")
+    await lets_know(stage.broadcaster, stage.other, "a")
+    await stage.write("a", word(1))
+    await stage.broadcaster.subscribe("b")
+    await stage.write("b", word(1))
+    await stage.heard("b", 1)
+    assert not stage.ear.of("a")
+
+
+async def test_a_worker_that_is_gone_hears_nothing(stage: Stage) -> None:
+    await stage.other.subscribe("a")
+    stage.other.announce("a")
+    await lets_know(stage.other, stage.broadcaster, "a")
+    await stage.other.close()
+    await nobody_elsewhere(stage.broadcaster, "a")
+    stage.other.announce("a")
+    stage.other.retract("a")
+
+
+async def lets_know(there: Broadcaster, here: Broadcaster, log_id: str) -> None:
+    """Return once the announcement has arrived, which nobody waits for."""
+    await eventually(lambda: here.heard_elsewhere(log_id), what=f"{there} is known to follow {log_id}")
+
+
+async def nobody_elsewhere(here: Broadcaster, log_id: str) -> None:
+    async def nobody() -> bool:
+        return not await here.heard_elsewhere(log_id)
+
+    await eventually(nobody, what=f"nobody else follows {log_id}")

@@ -48,8 +48,16 @@ class Broadcaster(ABC):
         """Stop the news of this log."""
 
     @abstractmethod
+    def announce(self, log_id: str) -> None:
+        """Let other workers know, soon, that this log is followed here, where its news are not heard from them."""
+
+    @abstractmethod
+    def retract(self, log_id: str) -> None:
+        """It is followed here no more."""
+
+    @abstractmethod
     async def heard_elsewhere(self, log_id: str) -> bool:
-        """Whether another worker is subscribed to this log: somebody follows it there, or did until just now.
+        """Whether another worker hears this log's news or announced it: somebody follows it there, or did just now.
 
         Raises StoreUnavailable.
         """

@@ -6,10 +6,11 @@ from headwater.broadcaster.base import Broadcaster, News, Receiver
 
 
 class Exchange:
-    """What the local broadcasters of one process share: who listens to which log."""
+    """What the local broadcasters of one process share: who listens to which log, and who has announced it."""
 
     def __init__(self) -> None:
         self.listeners: dict[str, set[LocalBroadcaster]] = {}
+        self.announcers: dict[str, set[LocalBroadcaster]] = {}
 
 
 class LocalBroadcaster(Broadcaster):
@@ -26,21 +27,31 @@ class LocalBroadcaster(Broadcaster):
         pass
 
     async def close(self) -> None:
-        for listeners in self._exchange.listeners.values():
-            listeners.discard(self)
+        for log_id in tuple(self._exchange.listeners):
+            self._leave(self._exchange.listeners, log_id)
+        for log_id in tuple(self._exchange.announcers):
+            self._leave(self._exchange.announcers, log_id)
 
     async def subscribe(self, log_id: str) -> None:
         self._exchange.listeners.setdefault(log_id, set()).add(self)
 
     async def unsubscribe(self, log_id: str) -> None:
-        listeners = self._exchange.listeners.get(log_id)
-        if listeners is not None:
-            listeners.discard(self)
-            if not listeners:
-                del self._exchange.listeners[log_id]
+        self._leave(self._exchange.listeners, log_id)
+
+    def announce(self, log_id: str) -> None:
+        self._exchange.announcers.setdefault(log_id, set()).add(self)
+
+    def retract(self, log_id: str) -> None:
+        self._leave(self._exchange.announcers, log_id)
+
+    def _leave(self, those: "dict[str, set[LocalBroadcaster]]", log_id: str) -> None:
+        those.get(log_id, set()).discard(self)
+        if not those.get(log_id):
+            those.pop(log_id, None)
 
     async def heard_elsewhere(self, log_id: str) -> bool:
-        return bool(self._exchange.listeners.get(log_id, set()) - {self})
+        there = self._exchange.listeners.get(log_id, set()) | self._exchange.announcers.get(log_id, set())
+        return bool(there - {self})
 
     def on_cancel(self, worker: str, tell: Callable[[str], None]) -> None:
         pass  # whoever cancels is in this process, and says it there

@@ -94,18 +94,26 @@ class RedisBroadcaster(Broadcaster):
         await self._confirmation(self._channel(log_id), log_id)
 
     async def unsubscribe(self, log_id: str) -> None:
-        channel = self._channel(log_id)
-        subscription = self._wanted.pop(channel, None)
-        if subscription is not None:
-            subscription.confirm()  # whoever still waits was there before this
+        self._let_go(self._channel(log_id))
+
+    def announce(self, log_id: str) -> None:
+        channel = self._readers(log_id)
+        if not self._closed and channel not in self._wanted:
+            self._wanted[channel] = _Subscription(None)
             if self._link is not None:
-                self._link.unsubscribe(channel)
+                self._link.subscribe([channel])
+
+    def retract(self, log_id: str) -> None:
+        self._let_go(self._readers(log_id))
 
     async def heard_elsewhere(self, log_id: str) -> bool:
-        channel = self._channel(log_id)
-        _, listeners = await self._client.one(("PUBSUB", "NUMSUB", channel))
-        subscription = self._wanted.get(channel)
-        return int(listeners) > (subscription is not None and subscription.is_heard)
+        channels = self._channel(log_id), self._readers(log_id)
+        for channel in channels:
+            if self._link is not None and channel in self._wanted and not self._wanted[channel].is_heard:
+                await self._confirmed(self._wanted[channel])  # Redis may count us already
+        reply = await self._client.one(("PUBSUB", "NUMSUB", *channels))
+        ours = sum(channel in self._wanted and self._wanted[channel].is_heard for channel in channels)
+        return sum(map(int, reply[1::2])) > ours
 
     def publish(self, log_id: str, news: News) -> None:
         pass  # the store's scripts have told it, in the step that wrote
@@ -115,15 +123,29 @@ class RedisBroadcaster(Broadcaster):
     def _channel(self, log_id: str) -> bytes:
         return news_channel(self._prefix, log_id).encode()
 
+    def _readers(self, log_id: str) -> bytes:
+        """Where nothing is ever told: who listens there says that the log is followed."""
+        return self._channel(log_id) + b":readers"
+
+    def _let_go(self, channel: bytes) -> None:
+        subscription = self._wanted.pop(channel, None)
+        if subscription is not None:
+            subscription.confirm()  # whoever still waits was there before this
+            if self._link is not None:
+                self._link.unsubscribe(channel)
+
     async def _confirmation(self, channel: bytes, log_id: str | None) -> None:
         """Want the channel, and return once Redis has confirmed it."""
         if self._closed:
             raise StoreUnavailable("This worker is shutting down.")
         subscription = self._wanted.setdefault(channel, _Subscription(log_id))
-        waiter = asyncio.get_running_loop().create_future()
-        subscription.waiters.add(waiter)
         if self._link is not None:
             self._link.subscribe([channel])
+        await self._confirmed(subscription)
+
+    async def _confirmed(self, subscription: "_Subscription") -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        subscription.waiters.add(waiter)
         try:
             async with asyncio.timeout(self._timeout_s):
                 await waiter
@@ -197,9 +219,11 @@ class RedisBroadcaster(Broadcaster):
             return
         log_id = subscription.log_id
         try:
-            if log_id is None:
+            if channel == self._cancels:
                 if self._tell is not None:
                     self._tell(decode_cancel(data))
+            elif log_id is None:
+                pass  # a stranger's: nothing is told where readers are counted
             elif self._receiver is not None and not is_from(self._worker, data):
                 self._receiver.on_news(log_id, decode_news(data))
         except BadNews as error:
@@ -217,7 +241,7 @@ class RedisBroadcaster(Broadcaster):
 
 
 class _Subscription:
-    """A channel that is wanted, whatever becomes of connections. `log_id` is None for the worker's own."""
+    """A channel that is wanted, whatever becomes of connections. `log_id` is None where no log's news are told."""
 
     __slots__ = ("_state", "log_id", "waiters")
 

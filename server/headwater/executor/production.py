@@ -8,7 +8,8 @@ from contextlib import aclosing
 from typing import Literal, TypedDict
 
 from headwater.config import Config
-from headwater.core.events import End, Usage
+from headwater.core.calls import CallIds
+from headwater.core.events import End, ToolCall, Usage
 from headwater.core.lifecycle import end_cancelled, end_failed, end_finished, end_incomplete
 from headwater.core.producer import ProducerLog
 from headwater.core.run import Run
@@ -54,6 +55,7 @@ class Production:
         self._started_at = self._loop.time()
         self._began = False
         """A delta came."""
+        self._calls = CallIds(f"call_{lease.run.id.removeprefix('run_')}")
         self._finish: Finish | None = None
         self._stop: Stop | None = None
         self._generating: asyncio.Task[None] | None = None
@@ -111,7 +113,7 @@ class Production:
             elif isinstance(step, Usage):
                 self._report(step)
             else:
-                self.log.add(step)
+                self.log.add(self._calls.identified(step) if type(step) is ToolCall else step)
         if self.log.output_bytes > self._config.max_output_bytes:
             raise ProviderError(
                 "length", f"The output passed the limit of {self._config.max_output_bytes} bytes for one run."

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from headwater.core.events import Status
+from headwater.core.events import Entry, Status
 from headwater.core.position import START, Position
 from headwater.core.window import Miss
 from headwater.errors import StoreUnavailable
@@ -146,16 +146,33 @@ class Cursor:
 
     async def prepare(self) -> None:
         """Make ready a form that repeats what came before. Raises StoreUnavailable, UnknownRun, DamagedLog."""
-        if isinstance(self.format, Remembering):
-            await self.log.teach(type(self.format))
-            if self.position is None:
-                self.position = self.format.begin
+        form = self.format
+        if not isinstance(form, Remembering):
+            return
+        if self._announced is None and self.position is not None and self.position != START:
+            self._announced = "in_progress"  # it was, before there was such a position
+        await self.log.teach(type(form))
+        if self.position is not None and self.position.seq > form.reached.seq:
+            await self.log.teach(type(form))  # it was being told already when this position came to be
+        if self.position is None and not self._replaces:
+            self.position = form.begin
 
     def go_on(self, position: Position, ahead: bytes) -> None:
         """Before the first `next`: write `ahead`, then what lies after the position; the run was announced before."""
         self.position, self._ahead = position, ahead
         self._verified = position == START
         self._announced = self.log.status
+
+    async def one_after(self, position: Position) -> Entry | None:
+        """The one event after a position, from the store; None if there is none, or if it does not join.
+
+        Raises StoreUnavailable, DamagedLog.
+        """
+        read = await self._store.read(self.log.head.id, position, 1)
+        if read is None or not read.entries:
+            return None
+        first = read.entries[0]
+        return Entry(position, position.seq + 1, first.tag, first.events[:1])
 
     async def begun(self, within_s: float) -> bool:
         """Whether there is something to tell of the log within so many seconds, or nothing more will come."""

@@ -1,12 +1,13 @@
 """The live logs of one worker: opened by their first reader, closed after their last."""
 
 import asyncio
+from collections.abc import Awaitable
 
 from headwater.broadcaster.base import Broadcaster, News
 from headwater.config import Config
 from headwater.core.position import Position
 from headwater.core.run import Run
-from headwater.errors import StoreUnavailable, TooMany
+from headwater.errors import Draining, StoreUnavailable, TooMany
 from headwater.formats.base import Format, Head
 from headwater.hub.cursor import Cursor
 from headwater.hub.live import LiveLog
@@ -29,6 +30,10 @@ class Hub:
         self._config = config
         self._metrics = metrics
         self._subscribers = 0
+        self._end_waits = 0
+        self._waits: set[asyncio.Timeout] = set()
+        self._known: set[str] = set()
+        self._sends_away = False
         self._writes_per_s = 0.0
         self._compared_at = 0.0
         broadcaster.attach(self)
@@ -61,6 +66,7 @@ class Hub:
         log = self.logs.get(run_id)
         if log is not None:
             log.set_produced_here(here)
+            self._make_known(log)
 
     # -- readers
 
@@ -69,7 +75,7 @@ class Hub:
 
         A `fresh` run was created just now, and nobody has been told to produce it.
 
-        Raises TooMany, StoreUnavailable, UnknownRun, DamagedLog.
+        Raises TooMany, Draining, StoreUnavailable, UnknownRun, DamagedLog.
         """
         self.check_room()
         self._subscribers += 1
@@ -101,13 +107,19 @@ class Hub:
         return cursor
 
     def check_room(self) -> None:
-        """Raises TooMany where another reader would be one too many."""
-        if self._subscribers >= self._config.max_subscribers:
+        """Raises TooMany where another who reads or waits would be one too many; Draining."""
+        self.check_stays()
+        if self._subscribers + self._end_waits >= self._config.max_subscribers:
             raise TooMany(
                 "This worker has as many connections as it takes. Try again in a moment.",
                 limit=self._config.max_subscribers,
                 retry_after=1,
             )
+
+    def check_stays(self) -> None:
+        """Raises Draining where everyone is being let go."""
+        if self._sends_away:
+            raise Draining("This worker is shutting down. Connect again.", retry_after=1)
 
     def _close(self, cursor: Cursor) -> None:
         if cursor.log.remove_follower(cursor):
@@ -116,20 +128,43 @@ class Hub:
             self._release(cursor.log)
 
     async def wait_for_end(self, run: Run, within_s: float | None) -> bool:
-        """Whether the run ended, or went, within so many seconds; None is as long as it takes.
+        """Whether the run ended, or went, within so many seconds; None is as long as it takes, or this worker stays.
 
         Raises StoreUnavailable, UnknownRun.
         """
         log = self._acquire(run)
+        self._end_waits += 1
         try:
-            async with asyncio.timeout(within_s):
-                await log.open()
-                await log.ended.wait()
+            return await self._within(within_s, self._end(log))
+        finally:
+            self._end_waits -= 1
+            self._release(log)
+
+    async def _end(self, log: LiveLog) -> None:
+        await log.open()
+        await log.ended.wait()
+
+    async def wait_to_begin(self, cursor: Cursor, within_s: float) -> bool:
+        """Whether there is something to tell within so many seconds, or nothing more will come."""
+        return await self._within(within_s, cursor.log.begun.wait())
+
+    async def _within(self, within_s: float | None, wait: Awaitable[object]) -> bool:
+        """Whether it was over within so many seconds, and before everyone was let go."""
+        limit = asyncio.timeout(0 if self._sends_away else within_s)
+        try:
+            async with limit:
+                self._waits.add(limit)
+                await wait
             return True
         except TimeoutError:
             return False
         finally:
-            self._release(log)
+            self._waits.discard(limit)
+
+    def has_seen_end(self, run_id: str) -> bool:
+        """Whether the run's end was heard of here."""
+        log = self.logs.get(run_id)
+        return log is not None and log.ended.is_set()
 
     async def is_followed(self, run_id: str) -> bool:
         """Whether anybody follows the run or waits for it, here or on another worker. Raises StoreUnavailable."""
@@ -147,12 +182,25 @@ class Hub:
             log.status = run.status
             self.logs[run.id] = log
         log.users += 1
+        self._make_known(log)
         return log
 
     def _release(self, log: LiveLog) -> None:
         log.users -= 1
         if log.users == 0:
             log.idle_since = asyncio.get_running_loop().time()
+
+    def _make_known(self, log: LiveLog) -> None:
+        """Have other workers know that a log is followed here. Where its news are heard from them, they can see it."""
+        if log.users and log.produced_here and log.head.id not in self._known:
+            self._known.add(log.head.id)
+            self._broadcaster.announce(log.head.id)
+
+    def _make_unknown(self, log: LiveLog) -> None:
+        """Not as the last one leaves: whoever asks then who else follows could not tell us from others."""
+        if log.head.id in self._known:
+            self._known.discard(log.head.id)
+            self._broadcaster.retract(log.head.id)
 
     # -- looking after them
 
@@ -196,6 +244,7 @@ class Hub:
         for log in idle:
             if log.users == 0 and self.logs.get(log.head.id) is log:  # it may be in use again by now
                 del self.logs[log.head.id]
+                self._make_unknown(log)
                 await log.close()
 
     async def _compare(self) -> None:
@@ -211,6 +260,10 @@ class Hub:
 
     async def let_everyone_go(self, spread_s: float) -> None:
         """End all connections, spread over so many seconds, so that they do not come back at once."""
+        self._sends_away = True
+        for limit in self._waits:
+            if not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time())
         cursors = [cursor for log in self.logs.values() for cursor in log.followers]
         for index, cursor in enumerate(cursors):
             cursor.let_go("draining")

@@ -15,6 +15,7 @@ from headwater.core.window import Fit, Window
 from headwater.entropy import full_jitter
 from headwater.errors import HeadwaterError, StoreUnavailable, UnknownRun
 from headwater.formats.base import Format, Frame, Head, Remembering
+from headwater.hub.encoders import Encoders
 from headwater.hub.snapshots import Snapshots
 from headwater.metrics import Metrics
 from headwater.store.base import Read, Store, Top
@@ -63,7 +64,7 @@ class LiveLog:
         self._metrics = metrics
         self._writes_per_s = writes_per_s
         self._loop = asyncio.get_running_loop()
-        self._formats: dict[type[Format], Format] = {}
+        self._encoders = Encoders(head, store, config.read_bytes, self._refilled)
         self._opened = False
         self._opening: asyncio.Task[None] | None = None
         self._subscribed = False
@@ -80,42 +81,17 @@ class LiveLog:
         self._events_per_s = 0.0
         self._window_s = 0.0
         self._snapshots = Snapshots(head.id, store, metrics)
-        self._learning: dict[type[Remembering], asyncio.Task[None]] = {}
 
     def __repr__(self) -> str:
         return f"<LiveLog {self.head.id} {self.status} {self.window!r} users={self.users} epoch={self.epoch}>"
 
     def format(self, form: type[Format]) -> Format:
         """The log's encoder for this form, shared by all its readers."""
-        encoder = self._formats.get(form)
-        if encoder is None:
-            encoder = self._formats[form] = form(self.head)
-        return encoder
+        return self._encoders.get(form)
 
     async def teach(self, form: type[Remembering]) -> None:
-        """Tell the encoder of this form all that the store holds: its readers may begin anywhere.
-
-        Raises StoreUnavailable, UnknownRun, DamagedLog.
-        """
-        learning = self._learning.get(form)
-        if learning is None:
-            learning = self._learning[form] = asyncio.create_task(self._teach(form))
-            learning.add_done_callback(lambda _: self._learning.pop(form))
-        await asyncio.shield(learning)
-
-    async def _teach(self, form: type[Remembering]) -> None:
-        encoder = self.format(form)
-        assert isinstance(encoder, Remembering)
-        while True:
-            read = await self._store.read(self.head.id, encoder.reached, self._config.read_bytes)
-            if read is None:
-                raise UnknownRun(f"There is no run {self.head.id}.")
-            if not read.joined:
-                encoder.forget()
-                continue
-            encoder.learn(read.entries)
-            if not read.entries or read.entries[-1].position == read.top.position:
-                return
+        """Tell the encoder of this form all that came before. Raises StoreUnavailable, UnknownRun, DamagedLog."""
+        await self._encoders.teach(form)
 
     # -- opening and closing
 
@@ -170,7 +146,8 @@ class LiveLog:
         if self._timer is not None:
             self._timer.cancel()
         self._snapshots.close()
-        for task in (self._opening, self._subscribing, self._refilling, *self._learning.values()):
+        self._encoders.close()
+        for task in (self._opening, self._subscribing, self._refilling):
             if task is not None:
                 task.cancel()
         if self._subscribed:
@@ -260,6 +237,12 @@ class LiveLog:
             self._holding = True
             self._refilling = asyncio.create_task(self._refill())
 
+    async def _refilled(self) -> None:
+        """Return once it is known what became of history."""
+        self.refill()
+        if self._refilling is not None:
+            await asyncio.shield(self._refilling)
+
     async def _refill(self) -> None:
         self._metrics.refills.inc()
         tries = 0
@@ -286,6 +269,7 @@ class LiveLog:
                 if not read.joined or reaches != read.top.position:
                     if not read.joined:
                         self.epoch += 1
+                        self._encoders.forget()
                     self._stand_on(read.top, heard)
                 else:
                     for entry in read.entries:

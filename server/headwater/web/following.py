@@ -10,14 +10,15 @@ from starlette.responses import Response
 
 from headwater.core.position import START
 from headwater.core.run import Run, RunRequest
-from headwater.errors import BadRequest, HeadwaterError
+from headwater.errors import BadRequest, Draining, HeadwaterError
 from headwater.formats.base import Format
 from headwater.hub import Cursor
 from headwater.runs import Answer
 from headwater.state import AppState
 from headwater.web.auth import principal_of
 from headwater.web.bad_ends import error_of
-from headwater.web.stream import LogResponse, draw_retry_ms
+from headwater.web.connection import EXTENSION, Connection
+from headwater.web.stream import LogResponse, draw_retry_ms, watch
 from headwater.web.visit import Visit
 
 OnDisconnect = Literal["cancel", "continue"]
@@ -43,7 +44,14 @@ class Started:
     """A run that this request started, or that its key had started before, and the place of its caller. Close it."""
 
     def __init__(
-        self, request: Request[AppState], run: Run, *, fresh: bool, visit: Visit, on_leave: OnDisconnect
+        self,
+        request: Request[AppState],
+        run: Run,
+        *,
+        fresh: bool,
+        visit: Visit,
+        on_leave: OnDisconnect,
+        may_ask_again: bool,
     ) -> None:
         self.run = run
         self.headers = started_headers(request, run, fresh=fresh)
@@ -51,6 +59,7 @@ class Started:
         self._fresh = fresh
         self._visit = visit
         self._on_leave = on_leave
+        self._may_ask_again = may_ask_again
         self._cursor: Cursor | None = None
 
     @classmethod
@@ -66,7 +75,8 @@ class Started:
         except BaseException:
             visit.close()
             raise
-        return cls(request, created.run, fresh=created.fresh, visit=visit, on_leave=on_leave)
+        fresh, again = created.fresh, key is not None
+        return cls(request, created.run, fresh=fresh, visit=visit, on_leave=on_leave, may_ask_again=again)
 
     def _wake(self) -> None:
         """A background task would wait for the end of the response that is to tell of it."""
@@ -101,24 +111,30 @@ class Started:
 
     async def _first_word(self, cursor: Cursor) -> None:
         state = self._request.state
-        await while_there(self._request, cursor.begun(state["config"].first_byte_s))
+        await while_there(self._request, state["hub"].wait_to_begin(cursor, state["config"].first_byte_s))
         if cursor.has_ended:
             _check(await state["runs"].read(principal_of(self._request), self.run.id), whole=False)
+        state["hub"].check_stays()
 
     def _parting(self, response: LogResponse, cursor: Cursor) -> Callable[[], None]:
         def on_close() -> None:
             self._visit.close()
-            if not response.complete and cursor.gone_because != "draining":
-                self._request.state["departures"].leave(self.run)
+            if not response.complete:
+                # A client that we let go has not hung up: it may be back, with its position.
+                self._leave(may_return=cursor.gone_because not in (None, "left"))
 
         return on_close
+
+    def _leave(self, *, may_return: bool = False) -> None:
+        self._request.state["departures"].leave(self.run.id, may_return=may_return or self._may_ask_again)
 
     async def answer(self, *, whole: bool) -> Answer:
         """The answer, once it has ended. Raises what it ended with, where nothing was said, or not the `whole`."""
         state = self._request.state
         try:
             self._wake()
-            await while_there(self._request, state["hub"].wait_for_end(self.run, None))
+            if not await while_there(self._request, state["hub"].wait_for_end(self.run, None)):
+                raise Draining("This worker shut down before the answer was finished.", retry_after=1)
             answer = await state["runs"].read(principal_of(self._request), self.run.id)
             _check(answer, whole=whole)
         except BaseException as error:
@@ -135,7 +151,7 @@ class Started:
             self._cursor.close()
         self._visit.close()
         if self._on_leave == "cancel":
-            self._request.state["departures"].leave(self.run)
+            self._leave()
 
 
 def _check(answer: Answer, *, whole: bool) -> None:
@@ -146,7 +162,7 @@ def _check(answer: Answer, *, whole: bool) -> None:
 
 
 async def while_there(request: Request[AppState], awaitable: Awaitable[Result]) -> Result:
-    """What it gives, unless the caller leaves before. Raises ClientDisconnect."""
+    """What it gives, unless the caller leaves before; then it is cancelled. Raises ClientDisconnect."""
     waiting = asyncio.ensure_future(awaitable)
     leaving = asyncio.ensure_future(_left(request))
     try:
@@ -157,13 +173,24 @@ async def while_there(request: Request[AppState], awaitable: Awaitable[Result]) 
     finally:
         waiting.cancel()
         leaving.cancel()
-        await asyncio.wait((waiting, leaving))  # what they held is let go before anything else is decided
+        # What they held is let go before anything else is decided, and how they failed is of no interest any more.
+        await asyncio.gather(waiting, leaving, return_exceptions=True)
 
 
 async def _left(request: Request[AppState]) -> None:
     """Return once the caller has gone. The body must have been read."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    connection: Connection | None = request.scope.get("extensions", {}).get(EXTENSION)
+    if connection is None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        return
+    gone = asyncio.Event()
+    watch(connection, gone.set)
+    try:
+        await gone.wait()
+        connection.abort()  # where requests are pipelined, uvicorn tells only the newest that the client is gone
+    finally:
+        connection.on_lost = None
 
 
 def started_headers(request: Request[AppState], run: Run, *, fresh: bool) -> dict[str, str]:

@@ -1,17 +1,21 @@
 """The run API."""
 
+from collections.abc import Mapping
+
+from msgspec.structs import asdict, replace
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater.core.events import Status
 from headwater.core.lifecycle import TRANSITIONS
-from headwater.core.run import RunRequest
-from headwater.errors import TooMany, Unavailable
+from headwater.core.run import RunBody, RunRequest
+from headwater.errors import Invalid, TooMany, Unavailable
 from headwater.formats.base import Format
-from headwater.formats.chat import Chat
+from headwater.formats.chat import Chat, ChatWithUsage
 from headwater.formats.native import Native
 from headwater.formats.ndjson import Ndjson
+from headwater.formats.responses import Responses
 from headwater.formats.text import PlainText
 from headwater.state import AppState
 from headwater.web import examples
@@ -23,19 +27,43 @@ from headwater.web.render import json_response, run_answer, run_list, run_summar
 from headwater.web.stream import LogResponse, come_back, draw_retry_ms
 from headwater.web.visit import Visit
 
-FORMATS: dict[str, type[Format]] = {"native": Native, "ndjson": Ndjson, "text": PlainText, "chat": Chat}
+FORMATS: dict[str, type[Format]] = {
+    "native": Native,
+    "ndjson": Ndjson,
+    "text": PlainText,
+    "chat": Chat,
+    "responses": Responses,
+}
 _STATUSES: dict[str, Status] = {status: status for status in TRANSITIONS}
 _FORMAT = examples.choice("format", FORMATS, "How the events are written; without it `native`.", "text")
+_INCLUDE_USAGE = examples.choice(
+    "include_usage", ("true", "false"), "With `format=chat`: tell the usage at the end, in a chunk of its own.", "true"
+)
 # Rows of a list that does not say: a screenful.
 _PAGE = 20
+
+
+def _streams(headers: Mapping[str, str]) -> tuple[Answer, ...]:
+    """The run's events as the answer, in each of the formats, by its name."""
+    answers = examples.streams_of(FORMATS.values(), headers=headers)
+    return tuple(replace(answer, name=name) for name, answer in zip(FORMATS, answers, strict=True))
+
+
+def _form(request: Request[AppState]) -> type[Format] | None:
+    """The format that is asked for, if one is. Raises Invalid."""
+    form = one_of(request, "format", FORMATS)
+    usage = one_of(request, "include_usage", {"true": True, "false": False})
+    if usage is not None and form is not Chat:
+        raise Invalid("include_usage is for format=chat only.", field="include_usage")
+    return ChatWithUsage if usage else form
 
 
 @operation(
     "runs:write",
     Answer(status=202, description="It is started.", example=examples.STARTED, headers=examples.WHERE),
-    *examples.streams_of(FORMATS.values(), headers=examples.WHERE),
-    body=Body(RunRequest, examples.REQUESTS),
-    parameters=(_FORMAT, examples.IDEMPOTENCY_KEY),
+    *_streams(examples.WHERE),
+    body=Body(RunBody, examples.REQUESTS),
+    parameters=(_FORMAT, _INCLUDE_USAGE, examples.IDEMPOTENCY_KEY),
     errors=(
         examples.NOT_A_KEY,
         examples.UNKNOWN_MODEL,
@@ -49,9 +77,9 @@ _PAGE = 20
 async def create_run(request: Request[AppState]) -> Response:
     """`POST /v1/runs`: start a run; 202 with where to follow it, or its events themselves."""
     state = request.state
-    form = one_of(request, "format", FORMATS)
+    form = _form(request)
     key = idempotency_key(request)
-    body = await read_json(request, RunRequest, state["quotas"].input_bytes())
+    body = RunRequest(**asdict(await read_json(request, RunBody, state["quotas"].input_bytes())))
     if body.stream or form is not None or wants_event_stream(request):
         started = await Started.begin(request, body, key, on_disconnect(request, "continue"))
         return await started.follow(form or Native, gated=False)
@@ -114,9 +142,9 @@ async def cancel_run(request: Request[AppState]) -> Response:
 
 @operation(
     "runs:read",
-    *examples.streams_of(FORMATS.values(), headers={}),
+    *_streams({}),
     Answer(status=204, description="The run has ended, and nothing lies after the position.", example=None),
-    parameters=(_FORMAT, *examples.RESUME),
+    parameters=(_FORMAT, _INCLUDE_USAGE, *examples.RESUME),
     errors=(
         examples.UNKNOWN_RUN,
         examples.NOT_A_POSITION,
@@ -129,7 +157,7 @@ async def cancel_run(request: Request[AppState]) -> Response:
 async def run_events(request: Request[AppState]) -> Response:
     """`GET /v1/runs/{id}/events`: follow the run from a position, or from a snapshot."""
     state = request.state
-    form = one_of(request, "format", FORMATS) or Native
+    form = _form(request) or Native
     position = position_of(request)
     if request.method == "HEAD":  # a stream without a body would last as long as the run
         await state["runs"].find(principal_of(request), request.path_params["run_id"])

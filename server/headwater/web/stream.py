@@ -61,6 +61,7 @@ class LogResponse(EventSourceResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection: Connection | None = scope.get("extensions", {}).get(EXTENSION)
+        background, self.background = self.background, None  # the reader's place is given up before it is run
         try:
             if connection is None:
                 self._cursor.line = self._watched = _Watched()
@@ -70,20 +71,18 @@ class LogResponse(EventSourceResponse):
         finally:
             self._cursor.close()
             self.on_close()
+        if background is not None:
+            await background()
 
     async def _write_over(self, connection: Connection, send: Send) -> None:
         self._cursor.line = connection
-        connection.on_lost = partial(self._cursor.let_go, "left")
-        if connection.is_lost:
-            self._cursor.let_go("left")
+        watch(connection, partial(self._cursor.let_go, "left"))
         try:
             await self._stream_response(send)
             if self._broken:
                 connection.hang_up()
         finally:
             connection.on_lost = None
-        if self.background is not None:
-            await self.background()
 
     async def _stream_response(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -103,7 +102,9 @@ class LogResponse(EventSourceResponse):
                 self.complete = True
                 break
         self._broken = (
-            frame.after is After.BREAK if frame is not None else not cursor.format.says_its_end  # it was let go
+            frame.after is After.BREAK
+            if frame is not None
+            else cursor.gone_because == "left" or not cursor.format.says_its_end  # it was let go
         )
         if self._broken:
             return
@@ -115,6 +116,7 @@ class LogResponse(EventSourceResponse):
             return await self._cursor.next()
         except HeadwaterError as error:
             log.warning("%r ends early: %s", self._cursor, error.detail)
+            self._cursor.let_go("unreadable")
             return None  # the reader comes back, with its position
 
     async def _listen_for_exit_signal_with_grace(self) -> None:
@@ -142,6 +144,15 @@ class _Nothing:
 
     async def __anext__(self) -> bytes:
         raise StopAsyncIteration
+
+
+def watch(connection: Connection, on_lost: Callable[[], None]) -> None:
+    """Have `on_lost` called once the client is gone, now if it is; set the connection's back to None in the end."""
+    connection.on_lost = on_lost
+    if connection.is_lost:
+        on_lost()
+    else:
+        connection.flow.resume_reading()  # uvicorn pauses it after a large body, and then nobody is seen to leave
 
 
 def _pieces(data: bytes) -> Iterator[memoryview]:
