@@ -185,12 +185,12 @@ class Runs:
         cancelled = await self._store.cancel(run_id, new_tag())
         if cancelled is None:
             return None
-        if cancelled.entry is not None:
-            self._hub.publish(run_id, cancelled.entry)
-            self._on_ended(cancelled.run)
-            return None
         self._executor.stop_cancelled(run_id)
-        return cancelled.run
+        if cancelled.entry is None:
+            return cancelled.run
+        self._hub.publish(run_id, cancelled.entry)
+        self._on_ended(cancelled.run)
+        return None
 
     async def delete(self, principal: Principal, run_id: str) -> None:
         """Remove an ended run with its log. Raises UnknownRun, Forbidden, RunNotEnded."""

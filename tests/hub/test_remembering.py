@@ -142,8 +142,8 @@ async def test_a_rewritten_history_is_told_anew(store: ForgetfulStore, here: Hub
     reader = await follow(there, lost.run, START)
     await lost.say(*texts("kept "))
     kept = lost.at
-    await lost.say(*texts("lost", "too"))
-    await reader.until_text("kept losttoo")
+    await lost.say(*texts("lost", "and", "this", "too"))
+    await reader.until_text("kept lostandthistoo")
     behind = await follow(there, lost.run, kept)
     await store.lose(lost.run_id, kept)
     await store.release_lease(lost.run_id, lost.token)
@@ -176,6 +176,27 @@ async def test_a_lost_tail_that_is_written_again_is_no_rewritten_history(
     for one in (reader, newcomer):
         await one.until_end()
         assert one.text == "kept lost and more" and one.types[-1] == "response.completed"
+    assert there.logs[producer.run_id].epoch == 0, "nobody waited until it was given up"
+
+
+async def test_a_history_that_changes_once_more_is_still_told_of(
+    store: ForgetfulStore, here: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between finding out that a position does not join, and saying so."""
+    producer = await produce(store, here)
+    await producer.say(*texts("a"))
+    read = store.read
+
+    async def changes(run_id: str, after: Position, max_bytes: int) -> Any:
+        answer = await read(run_id, after, max_bytes)
+        if answer is not None and not answer.joined:
+            here.logs[run_id].epoch += 1
+        return answer
+
+    monkeypatch.setattr(store, "read", changes)
+    reader = await follow(here, producer.run, Position(1, 99))
+    await reader.until_end()
+    assert [event.get("code") for event in reader.told] == ["restarted"]
 
 
 async def _write_again(store: ForgetfulStore, producer: Any, entry: Entry) -> None:
@@ -205,8 +226,9 @@ async def test_a_position_from_after_the_telling_began_is_told_of_too(
     await producer.say(*texts("c"))
     may_return.set()
     await producer.end()
-    assert (await (await first).until_end()).text == "abc"
-    assert (await (await second).until_end()).text == "c"
+    late, early = await second, await first
+    assert (await late.until_end()).text == "c"
+    assert (await early.until_end()).text == "abc"
 
 
 async def test_pieces_of_a_long_history_make_one_answer(store: ForgetfulStore, make_hub: MakeHub) -> None:

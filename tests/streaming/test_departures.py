@@ -106,7 +106,8 @@ async def test_leaving_around_the_end_leaves_no_run_unfinished(stage: Stage) -> 
 
 
 async def test_leaving_a_queue_asks_no_upstream(tmp_path: Path) -> None:
-    async with staged(tmp_path, max_runs=1) as stage, Caller(stage.server.url, LONG) as busy:
+    """Nor is its place in the queue lost."""
+    async with staged(tmp_path, max_runs=1, max_queued=1) as stage, Caller(stage.server.url, LONG) as busy:
         await busy.hear()
         for stream in (True, False):
             async with Caller(stage.server.url, LONG, stream=stream) as caller:

@@ -238,7 +238,8 @@ class Executor:
     # -- stopping
 
     def stop_cancelled(self, run_id: str) -> None:
-        """The store has accepted a cancel of this run: if it is produced here, stop at once."""
+        """The store has accepted a cancel of this run: if it is produced here, stop at once; it waits for no room."""
+        self._waiting.pop(run_id, None)
         production = self._productions.get(run_id)
         if production is not None:
             production.stop("cancelled")

@@ -210,7 +210,7 @@ class Responses(Remembering):
             if seen > numbered[-1][0]:
                 raise ValueError("no event of this response has this sequence_number, or a later one")
             return Resume(self._reached, b"".join(data for number, data in numbered if number > seen), over=True)
-        if seq == self._begin.seq or seen % SLOTS >= DELTA:
+        if seen % SLOTS >= DELTA:
             return Resume(self.position_at(seq))
         return Resume(self.position_at(seq - 1), within=True)
 

@@ -174,14 +174,6 @@ class Cursor:
         first = read.entries[0]
         return Entry(position, position.seq + 1, first.tag, first.events[:1])
 
-    async def begun(self, within_s: float) -> bool:
-        """Whether there is something to tell of the log within so many seconds, or nothing more will come."""
-        try:
-            async with asyncio.timeout(within_s):
-                return await self.log.begun.wait()
-        except TimeoutError:
-            return False
-
     @property
     def has_ended(self) -> bool:
         """Whether the run has ended, as far as is known here."""

@@ -45,6 +45,6 @@ def error_of(end: End) -> HeadwaterError | None:
         case "first_token_timeout" | "idle_timeout":
             return UpstreamTimeout(detail, reason=reason)
         case "producer_lost" | "drained":
-            return UpstreamUnavailable(detail, reason=reason)
+            return UpstreamUnavailable(detail, reason=reason, retry_after=1)
         case _:
             return UpstreamFailed(detail, reason=reason)
