@@ -41,6 +41,8 @@ CALLS: list[dict[str, Any]] = [
     {"tool_calls": [{**_HEAD, "index": 1, "id": "call_b", "function": _SECOND}]},
 ]
 """Some text, then two calls, the first of them in fragments."""
+SUMS = [("call_a", "add", '{"a": 1, "b": 2}'), ("call_b", "add", '{"a": 3, "b": 4}')]
+"""The id, the name and the arguments of each, put together."""
 
 _NAMELESS = {"index": 0, "function": _SECOND}
 """A call to which its model gave no id."""

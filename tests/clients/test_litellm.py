@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.clients.scene import CALLS, MODELS, WILD, Scene
+from tests.clients.scene import CALLS, MODELS, SUMS, WILD, Scene
 from tests.clients.told import HERE, Script, Told
 
 PYTHON = HERE.parents[1] / ".venv" / "litellm" / "bin" / "python"
-SUMS = [["call_a", "add", '{"a": 1, "b": 2}'], ["call_b", "add", '{"a": 3, "b": 4}']]
+CALLED = [list(call) for call in SUMS]  # JSON has no tuples
 TOKENS = len(MODELS["wild"].all_deltas())
 
 LITELLM = Script("litellm_client.py")
@@ -30,7 +30,7 @@ def a_whole_chat_is_the_same(scene: Scene, told: Told) -> None:
 @LITELLM.check
 def tool_calls_come_whole(scene: Scene, told: Told) -> None:
     chat = told.value("chat_tools")
-    assert (chat["calls"], chat["text"], chat["finish"]) == (SUMS, CALLS[0]["content"], "tool_calls")
+    assert (chat["calls"], chat["text"], chat["finish"]) == (CALLED, CALLS[0]["content"], "tool_calls")
 
 
 @LITELLM.check
@@ -57,7 +57,7 @@ def a_response_comes_whole_and_streamed(scene: Scene, told: Told) -> None:
 def tool_calls_are_items_of_a_response(scene: Scene, told: Told) -> None:
     for case in ("response_tools", "response_stream_tools"):
         calls = [item for item in told.value(case)["output"] if item["type"] == "function_call"]
-        assert [[call["call_id"], call["name"], call["arguments"]] for call in calls] == SUMS
+        assert [[call["call_id"], call["name"], call["arguments"]] for call in calls] == CALLED
 
 
 ERRORS = [

@@ -4,10 +4,9 @@ import shutil
 
 import pytest
 
-from tests.clients.scene import CALLS, MODELS, WILD, Scene
+from tests.clients.scene import CALLS, MODELS, SUMS, WILD, Scene
 from tests.clients.told import HERE, Script, Told
 
-SUMS = [("call_a", "add", '{"a": 1, "b": 2}'), ("call_b", "add", '{"a": 3, "b": 4}')]
 TOKENS = len(MODELS["wild"].all_deltas())
 
 NODE = Script("node_client.mjs")

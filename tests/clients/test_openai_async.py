@@ -7,13 +7,12 @@ import pytest
 from openai import APIError, AsyncOpenAI, BadRequestError
 from openai.types.chat import ChatCompletionMessageParam
 
-from tests.clients.scene import KEY, MODELS, TOOL, WILD, Scene
+from tests.clients.scene import KEY, MODELS, SUMS, TOOL, WILD, Scene
 from tests.streaming.stage import DEADLINE_S
 
 pytestmark = pytest.mark.anyio
 
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hello"}]
-SUMS = [("call_a", "add", '{"a": 1, "b": 2}'), ("call_b", "add", '{"a": 3, "b": 4}')]
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """OpenAI's Python SDK, unmodified, on chat completions. It holds every object to its own schema here."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,11 +7,9 @@ from openai import LengthFinishReasonError, OpenAI
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam, ChatCompletionToolParam
 from pydantic import BaseModel
 
-from tests.clients.scene import KEY, MODELS, TOOL, WILD, Scene
-from tests.streaming.stage import DEADLINE_S
+from tests.clients.scene import MODELS, SUMS, TOOL, WILD, Scene
 
 TOOLS: list[ChatCompletionToolParam] = [{"type": "function", "function": TOOL}]  # type: ignore[typeddict-item]
-SUMS = [("call_a", "add", '{"a": 1, "b": 2}'), ("call_b", "add", '{"a": 3, "b": 4}')]
 
 
 class City(BaseModel):
@@ -20,14 +17,6 @@ class City(BaseModel):
 
     city: str
     people: int
-
-
-@pytest.fixture(scope="module")
-def client(scene: Scene) -> Iterator[OpenAI]:
-    with OpenAI(
-        api_key=KEY, base_url=scene.url, max_retries=0, timeout=DEADLINE_S, _strict_response_validation=True
-    ) as client:
-        yield client
 
 
 def ask(question: str = "hello") -> list[ChatCompletionMessageParam]:

@@ -1,6 +1,6 @@
 """Whatever goes wrong, OpenAI's Python SDK raises the error that its users catch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,6 @@ CALLS = [chat, chat_stream, response, response_stream]
 
 def made(scene: Scene, key: str = KEY) -> OpenAI:
     return OpenAI(api_key=key, base_url=scene.url, max_retries=0, timeout=DEADLINE_S, _strict_response_validation=True)
-
-
-@pytest.fixture(scope="module")
-def client(scene: Scene) -> Iterator[OpenAI]:
-    with made(scene) as client:
-        yield client
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -1,6 +1,5 @@
 """OpenAI's Python SDK, unmodified, on responses. It holds every object and event to its own schema here."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,12 +7,11 @@ from openai import BadRequestError, ConflictError, NotFoundError, OpenAI
 from openai.types.responses import FunctionToolParam, Response
 from pydantic import BaseModel
 
-from tests.clients.scene import KEY, MODELS, TOOL, WILD, Scene
+from tests.clients.scene import MODELS, SUMS, TOOL, WILD, Scene
 from tests.streaming.stage import DEADLINE_S
 from tests.support.waiting import wait_until
 
 TOOLS: list[FunctionToolParam] = [{"type": "function", "strict": False, **TOOL}]  # type: ignore[typeddict-item]
-SUMS = [("call_a", "add", '{"a": 1, "b": 2}'), ("call_b", "add", '{"a": 3, "b": 4}')]
 
 
 class City(BaseModel):
@@ -21,21 +19,6 @@ class City(BaseModel):
 
     city: str
     people: int
-
-
-@pytest.fixture(scope="module")
-def client(scene: Scene) -> Iterator[OpenAI]:
-    with OpenAI(
-        api_key=KEY, base_url=scene.url, max_retries=0, timeout=DEADLINE_S, _strict_response_validation=True
-    ) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def lenient(scene: Scene) -> Iterator[OpenAI]:
-    """As its users have it: OpenAI's own reasons of an incomplete answer do not have all of ours."""
-    with OpenAI(api_key=KEY, base_url=scene.url, max_retries=0, timeout=DEADLINE_S) as client:
-        yield client
 
 
 def text_of(events: list[Any]) -> str:
@@ -208,70 +191,6 @@ def test_an_answer_that_broke_off_says_so(lenient: OpenAI, model: str, status: s
     assert "response.function_call_arguments.done" not in {event.type for event in events}
     calls = [item.status for item in final.output if item.type == "function_call"]
     assert calls == (["incomplete"] if model == "cut-call" else [])
-
-
-# -- resumed
-
-
-def test_a_stream_that_was_cut_is_resumed_exactly(scene: Scene, client: OpenAI) -> None:
-    for cut_after in (1, 2, 3, 4, 5, 9, 20):
-        before: list[Any] = []
-        with client.responses.create(model="wild", input="hello", background=True, stream=True) as stream:
-            for event in stream:
-                before.append(event)
-                if len(before) == cut_after:
-                    break
-        id, number = before[0].response.id, before[-1].sequence_number
-        after: list[Any] = list(client.responses.retrieve(id, stream=True, starting_after=number))
-        assert text_of(before) + text_of(after) == WILD
-        numbers = [event.sequence_number for event in before + after]
-        assert numbers == sorted(set(numbers))
-        assert after[-1].response.output_text == WILD
-
-
-@pytest.mark.parametrize("model", ["tools", "reasoning", "refusing", "short"])
-def test_a_response_is_resumed_after_any_number(client: OpenAI, model: str) -> None:
-    """After those of its events, and between them, where others' events may lie: deltas are merged as they come."""
-    response = client.responses.create(model=model, input="hello")
-    events: list[Any] = list(client.responses.retrieve(response.id, stream=True))
-    ends, deltas = steps(events)
-    for number in range(events[-1].sequence_number + 1):
-        rest: list[Any] = list(client.responses.retrieve(response.id, stream=True, starting_after=number))
-        rest_ends, rest_deltas = steps(rest)
-        assert all(event.sequence_number > number for event in rest)
-        assert rest_ends == [event for event in ends if event.sequence_number > number]
-        for item, text in deltas.items():
-            assert text.endswith(rest_deltas.get(item, ""))
-        if number in [event.sequence_number for event in events]:
-            left = steps([event for event in events if event.sequence_number > number])[1]
-            assert {item: text for item, text in rest_deltas.items() if text} == left
-
-
-def steps(events: list[Any]) -> tuple[list[Any], dict[str, str]]:
-    """The events that are no deltas, and the deltas of each item, joined."""
-    deltas: dict[str, str] = {}
-    for event in events:
-        if event.type.endswith(".delta"):
-            deltas[event.item_id] = deltas.get(event.item_id, "") + event.delta
-    return [event for event in events if not event.type.endswith(".delta")], deltas
-
-
-def test_the_helper_replays_a_response_from_its_beginning(client: OpenAI) -> None:
-    response = client.responses.create(model="tools", input="hello", tools=TOOLS)
-    numbers = [event.sequence_number for event in client.responses.retrieve(response.id, stream=True)]
-    middle = numbers[len(numbers) // 2]
-    with client.responses.stream(response_id=response.id, starting_after=middle) as stream:
-        shown = [event.sequence_number for event in stream]
-        final = stream.get_final_response()
-    assert shown == [number for number in numbers if number > middle]
-    assert calls_of(final) == SUMS
-
-
-def test_a_place_that_there_is_not_is_refused(client: OpenAI) -> None:
-    response = client.responses.create(model="short", input="hello")
-    with pytest.raises(BadRequestError) as refused:
-        client.responses.retrieve(response.id, stream=True, starting_after=1_000_000)
-    assert refused.value.param == "starting_after"
 
 
 # -- cancelled, deleted, listed, chained

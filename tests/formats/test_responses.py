@@ -95,6 +95,16 @@ def test_a_call_without_an_id_gets_one_that_stays() -> None:
     assert output[0]["call_id"] == "call_1_0"
 
 
+def test_calls_that_were_given_the_same_id_are_told_apart() -> None:
+    given = (ToolCall(0, "call_0", "f", "{}"), ToolCall(1, "call_0", "g", "{}"))
+    output = told(*given, DONE)[-1]["response"]["output"]
+    assert [item["call_id"] for item in output] == ["call_0", "call_1_1"]
+    content = Content()
+    for event in given:
+        content.add(event)
+    assert output_of(items_of("run_1", content.parts(), 1), ended=True, whole=True) == output
+
+
 def test_an_item_ends_where_another_begins_and_calls_go_on() -> None:
     assert types(Reasoning("h"), Text("a"), ToolCall(0, "c", "f", "{"), Text("b"), ToolCall(0, arguments="}")) == [
         "output_item.added", "content_part.added", "reasoning_text.delta",
@@ -153,7 +163,7 @@ def test_text_that_the_end_came_upon_is_incomplete_and_what_was_before_it_is_not
             None,
             {"code": "rate_limit_exceeded", "message": "slow down", "type": "upstream_error"},
         ),
-        (End("cancelled"), "incomplete", "cancelled", "cancelled", None),
+        (End("cancelled"), "incomplete", "cancelled", None, None),
     ],
 )
 def test_each_end_has_its_event(end: End, type: str, status: str, details: str | None, error: Any) -> None:
@@ -191,6 +201,7 @@ def test_an_attempt_that_goes_on_is_not_told_and_one_that_begins_anew_is_the_end
     assert types(Text("a"), Attempt(2, "takeover", "continued"), Text("b"))[-1] == "output_text.delta"
     *_, last = told(Text("a"), Attempt(2, "failover", "restarted"))
     assert (last["type"], last["code"], last["param"], last["sequence_number"]) == ("error", "restarted", None, 32)
+    assert last["error"]["message"] == last["message"], "some clients look here, and would just stop otherwise"
 
 
 def test_an_attempt_that_takes_nothing_back_is_not_told() -> None:

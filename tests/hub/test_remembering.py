@@ -12,6 +12,7 @@ from headwater.formats.base import After
 from headwater.formats.responses import Responses
 from headwater.hub import Cursor, Hub
 from headwater.store.base import Outcome
+from tests.core.logs import log_of
 from tests.formats.responses import events, seen
 from tests.hub.conftest import MakeHub
 from tests.hub.producing import produce, queued, take_over
@@ -95,6 +96,22 @@ async def test_a_run_that_waits_is_told_to_begin_once(store: ForgetfulStore, her
     assert reader.types == ["response.created", "response.queued", "response.in_progress"]
 
 
+async def test_a_run_whose_begin_was_not_heard_of_is_told_to_begin_before_its_output(
+    store: ForgetfulStore, here: Hub
+) -> None:
+    run = await queued(store)
+    reader = await follow(here, run)
+    await reader.until(lambda reader: "response.queued" in reader.types)
+    (entry,) = log_of([(7, texts("a"))])
+    here.on_news(run.id, entry)
+    await reader.until_text("a")
+    here.on_news(run.id, "in_progress")
+    assert await quiet(reader.cursor)
+    assert reader.types[:4] == [
+        "response.created", "response.queued", "response.in_progress", "response.output_item.added"
+    ]  # fmt: skip
+
+
 async def test_one_goes_on_behind_what_was_seen(store: ForgetfulStore, here: Hub) -> None:
     producer = await produce(store, here)
     await producer.say(*texts("a", "b"))
@@ -136,8 +153,9 @@ async def test_an_answer_that_begins_anew_ends_the_stream_of_who_saw_it(store: F
     assert late.told[-1]["response"]["output"][0]["id"].endswith("_2")
 
 
-async def test_a_rewritten_history_is_told_anew(store: ForgetfulStore, here: Hub, there: Hub) -> None:
+async def test_a_rewritten_history_is_told_anew(store: ForgetfulStore, make_hub: MakeHub) -> None:
     """Who held what was lost is told that it is over; whoever comes then sees only what is true."""
+    here, there = make_hub(), make_hub(heal_s=0.1)
     lost = await produce(store, here)
     reader = await follow(there, lost.run, START)
     await lost.say(*texts("kept "))

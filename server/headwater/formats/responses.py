@@ -35,15 +35,14 @@ from headwater.formats.responses_items import output_of
 from headwater.formats.responses_object import response_object
 from headwater.formats.responses_output import Output, text_of
 
-_TAKEN_BACK: Final = Told(
-    "error",
-    {
-        "code": "restarted",
-        "message": "The answer began anew, and this format cannot take back what it has sent. Ask for the response "
-        "again, or follow the run in its native format.",
-        "param": None,
-    },
-)
+_WHY: Final = {
+    "code": "restarted",
+    "message": "The answer began anew, and this format cannot take back what it has sent. Ask for the response again, "
+    "or follow the run in its native format.",
+    "param": None,
+}
+# Some clients look for what went wrong in the event, others in its `error`: without that they would just stop.
+_TAKEN_BACK: Final = Told("error", _WHY | {"error": _WHY | {"type": "server_error"}})
 _FINAL: Final[dict[Status, str]] = {"completed": "response.completed", "failed": "response.failed"}
 
 

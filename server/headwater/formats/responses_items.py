@@ -82,12 +82,27 @@ def attempt_of(attempts: Sequence[Attempt]) -> int:
     return next((attempt.number for attempt in reversed(attempts) if attempt.how == "restarted"), 1)
 
 
+class CallIds:
+    """Gives each call of an answer an id of its own: some servers give several the same, and clients break at that."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def own(self, id: str | None) -> str | None:
+        """The id, if it is no other call's; None for a call that must get one made."""
+        if not id or id in self._taken:
+            return None
+        self._taken.add(id)
+        return id
+
+
 def items_of(run_id: str, parts: Sequence[Part], attempt: int) -> list[tuple[Item, str]]:
     """The output of a run as items and their contents."""
-    return [_item_of(run_id, part, attempt, index) for index, part in enumerate(parts)]
+    ids = CallIds()
+    return [_item_of(run_id, part, attempt, index, ids) for index, part in enumerate(parts)]
 
 
-def _item_of(run_id: str, part: Part, attempt: int, index: int) -> tuple[Item, str]:
+def _item_of(run_id: str, part: Part, attempt: int, index: int, ids: CallIds) -> tuple[Item, str]:
     match part:
         case {"text": content}:
             return new_item(run_id, attempt, index, "text"), content
@@ -97,7 +112,7 @@ def _item_of(run_id: str, part: Part, attempt: int, index: int) -> tuple[Item, s
             return new_item(run_id, attempt, index, "reasoning"), content
         case _:
             call = part["tool_call"]
-            item = new_item(run_id, attempt, index, "tool_call", call.get("id"), call.get("name"))
+            item = new_item(run_id, attempt, index, "tool_call", ids.own(call.get("id")), call.get("name"))
             return item, call["arguments"]
 
 

@@ -29,10 +29,9 @@ def response_object(head: Head, status: Status, output: Sequence[Json], end: End
         told["usage"] = usage_told(end.usage)
         if end.error is not None:
             told["error"] = error_told(end.error)
-        if end.status in ("incomplete", "cancelled"):
-            # Clients take an answer without a reason for a whole one.
-            reason = end.reason or end.status
-            told["incomplete_details"] = {"reason": "max_output_tokens" if reason == "length" else reason}
+        if end.status == "incomplete":
+            # Clients take an answer without a reason for a whole one, so it is told where OpenAI has no word for it.
+            told["incomplete_details"] = {"reason": "max_output_tokens" if end.reason == "length" else end.reason}
     return told | _asked(head.request)
 
 

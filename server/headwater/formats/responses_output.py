@@ -6,7 +6,7 @@ from typing import Final
 
 from headwater.core.events import Delta, Reasoning, Refusal, Span, Text, ToolCall
 from headwater.formats.responses_events import delta_template
-from headwater.formats.responses_items import Item, Kind, new_item
+from headwater.formats.responses_items import CallIds, Item, Kind, new_item
 
 _KINDS: Final[dict[type, Kind]] = {Text: "text", Reasoning: "reasoning", Refusal: "refusal"}
 
@@ -40,13 +40,16 @@ class Output:
         self._run_id = run_id
         self._attempt = attempt
         self._calls: dict[int, Grown] = {}
+        self._call_ids = CallIds()
 
     def add(self, seq: int, delta: Delta) -> None:
         """Take the next delta, which has this seq."""
         if isinstance(delta, ToolCall):
             grown = self._calls.get(delta.index)
             if grown is None:
-                grown = self._calls[delta.index] = self._begin(seq, "tool_call", delta.id, delta.name)
+                grown = self._calls[delta.index] = self._begin(
+                    seq, "tool_call", self._call_ids.own(delta.id), delta.name
+                )
             grown.add(text_of(delta))
             return
         kind = _KINDS[type(delta)]

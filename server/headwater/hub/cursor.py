@@ -219,7 +219,11 @@ class Cursor:
 
     @property
     def _has_status_news(self) -> bool:
-        return self._announced is None or (self._announced == "queued" and self.log.status == "in_progress")
+        if self._announced is None:
+            return True
+        # One who has seen output knows that it is in progress.
+        begins = self.position is None or self.position.seq == 0
+        return self._announced == "queued" and self.log.status == "in_progress" and begins
 
     async def _read(self) -> Frame | None:
         """What lies after the position, from the window or the store; None if there is nothing yet."""

@@ -190,6 +190,8 @@ class LiveLog:
             if isinstance(last, End):
                 self._set_status(last.status)
             due = now
+        elif self.status == "queued":
+            self.status = "in_progress"  # the news of it was lost, or comes later: it is told before what was made
         if due <= now:
             self._flush(now)
         elif self._timer is None:
