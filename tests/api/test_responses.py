@@ -226,11 +226,11 @@ def test_an_end_without_a_word_is_an_error(api: httpx2.Client) -> None:
 
 def test_an_answer_that_stops_short_says_so(api: httpx2.Client) -> None:
     response = create(api, extra=CUT)
-    assert (response["status"], response["incomplete_details"]) == ("incomplete", {"reason": "upstream_cut"})
+    assert (response["status"], response["incomplete_details"]) == ("failed", None)
     assert (response["output"][0]["status"], response["error"]["type"]) == ("incomplete", "upstream_cut")
     streamed = api.post(URL, json={"model": "demo", "input": "hello", "stream": True, **CUT})
     last = events(streamed.content)[-1]
-    assert (last["type"], last["response"]["error"]["type"]) == ("response.incomplete", "upstream_cut")
+    assert (last["type"], last["response"]["error"]["type"]) == ("response.failed", "upstream_cut")
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ async def test_the_items_of_an_answer_can_be_sent_back_instead(stage: Stage) -> 
 async def test_a_call_that_was_cut_off_is_not_gone_on_from(stage: Stage) -> None:
     cut = Script(deltas=CALL[:2], fault="cut", after=2)
     first = await create(stage, cut)
-    assert (first["status"], first["output"][1]["status"]) == ("incomplete", "incomplete")
+    assert (first["status"], first["output"][1]["status"]) == ("failed", "incomplete")
     await create(stage, Script(), "and?", previous_response_id=first["id"])
     assert asked(stage)["messages"][1] == {"role": "assistant", "content": "let me see"}
 

@@ -23,10 +23,3 @@ def client(scene: Scene) -> Iterator[OpenAI]:
         api_key=KEY, base_url=scene.url, max_retries=0, timeout=DEADLINE_S, _strict_response_validation=True
     ) as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-def lenient(scene: Scene) -> Iterator[OpenAI]:
-    """As its users have it: OpenAI's own reasons of an incomplete answer do not have all of ours."""
-    with OpenAI(api_key=KEY, base_url=scene.url, max_retries=0, timeout=DEADLINE_S) as client:
-        yield client

@@ -190,6 +190,6 @@ def test_a_server_that_dies_in_mid_answer_is_a_lost_connection_and_loses_no_word
         id, number = before[0].response.id, before[-1].sequence_number
         after: list[Any] = list(client.responses.retrieve(id, stream=True, starting_after=number))
     final = after[-1].response
-    assert (final.status, final.incomplete_details.reason) == ("incomplete", "producer_lost")
+    assert (final.status, final.error.type) == ("failed", "producer_lost")
     deltas = [event.delta for event in before + after if event.type == "response.output_text.delta"]
     assert "".join(deltas) == final.output_text != ""

@@ -151,9 +151,9 @@ def test_text_that_the_end_came_upon_is_incomplete_and_what_was_before_it_is_not
         ),
         (
             End("incomplete", None, "upstream_cut", Failure("upstream_cut", "it was cut")),
-            "incomplete",
-            "incomplete",
-            "upstream_cut",
+            "failed",
+            "failed",
+            None,
             {"code": "server_error", "message": "it was cut", "type": "upstream_cut"},
         ),
         (

@@ -32,7 +32,7 @@ from headwater.formats.responses_events import (
     opening,
 )
 from headwater.formats.responses_items import output_of
-from headwater.formats.responses_object import response_object
+from headwater.formats.responses_object import response_object, status_told
 from headwater.formats.responses_output import Output, text_of
 
 _WHY: Final = {
@@ -189,7 +189,7 @@ class Responses(Remembering):
                 told += closing(grown.item, grown.content, "completed" if whole else "incomplete")
         output = output_of([(grown.item, grown.content) for grown in items], ended=True, whole=whole)
         response = response_object(self.head, end.status, output, end)
-        return [*told, Told(_FINAL.get(end.status, "response.incomplete"), {"response": response})]
+        return [*told, Told(_FINAL.get(status_told(end), "response.incomplete"), {"response": response})]
 
     # -- numbers
 

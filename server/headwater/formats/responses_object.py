@@ -18,7 +18,7 @@ def response_object(head: Head, status: Status, output: Sequence[Json], end: End
         "id": response_id(head.id),
         "object": "response",
         "created_at": int(head.created_at),
-        "status": status,
+        "status": status if end is None else status_told(end),
         "model": head.model,
         "output": output,
         "error": None,
@@ -29,10 +29,15 @@ def response_object(head: Head, status: Status, output: Sequence[Json], end: End
         told["usage"] = usage_told(end.usage)
         if end.error is not None:
             told["error"] = error_told(end.error)
-        if end.status == "incomplete":
-            # Clients take an answer without a reason for a whole one, so it is told where OpenAI has no word for it.
+        if told["status"] == "incomplete":
             told["incomplete_details"] = {"reason": "max_output_tokens" if end.reason == "length" else end.reason}
     return told | _asked(head.request)
+
+
+def status_told(end: End) -> Status:
+    """How a response ended. Where `incomplete` means a limit that was met, what was cut has failed."""
+    cut = end.status == "incomplete" and end.reason not in ("length", "content_filter")
+    return "failed" if cut else end.status
 
 
 def error_told(failure: Failure) -> Json:
