@@ -20,6 +20,7 @@ from tests.support.waiting import wait_until
 
 START_S = 30.0  # an interpreter that is measured, on a machine with more processes than cores
 FINISH_S = 0.5  # a server without runs stops within this, and leaves its coverage
+WITHOUT = Path(__file__).parent / "without"
 STOP_S = 30.0  # above the grace time that a drain gives to running answers
 
 
@@ -228,6 +229,6 @@ class ServerProcess:
 def _clean_environment(measured: bool) -> dict[str, str]:
     foreign = ("HEADWATER_", "OPENAI_") if measured else ("HEADWATER_", "OPENAI_", "COVERAGE_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    if path := environment.get("PYTHONPATH"):  # the child starts elsewhere
-        environment["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in path.split(os.pathsep))
+    path = [os.path.abspath(entry) for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    environment["PYTHONPATH"] = os.pathsep.join([*path, str(WITHOUT)])  # the child starts elsewhere
     return environment

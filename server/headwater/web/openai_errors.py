@@ -15,6 +15,7 @@ from headwater.errors import (
     Forbidden,
     HeadwaterError,
     Invalid,
+    NotFound,
     TooMany,
     Unauthenticated,
     UnknownModel,
@@ -25,6 +26,15 @@ from headwater.web.problems import refusal_headers
 _encode = msgspec.json.Encoder().encode
 
 _ROUTES: Final = ("/v1/chat/", "/v1/models", "/v1/responses")
+# What else their clients ask for, and where they ask when their base URL lacks its end.
+_OTHERS: Final = tuple(
+    f"/v1/{name}"
+    for name in (
+        *("assistants", "audio", "batches", "completions", "conversations", "embeddings", "files", "fine_tuning"),
+        *("images", "moderations", "realtime", "threads", "uploads", "vector_stores", "videos"),
+    )
+)
+_WITHOUT_BASE: Final = ("/chat/completions", "/completions", "/embeddings", "/models", "/responses")
 
 ErrorType = Literal[
     "invalid_request_error", "authentication_error", "permission_error", "rate_limit_error", "server_error"
@@ -48,8 +58,20 @@ class ErrorBody(Struct, frozen=True):
 
 def speaks_openai(scope: Scope) -> bool:
     """Whether whoever asked for this path expects OpenAI's answers."""
+    path = path_of(scope)
+    return is_openai(path) or path.startswith((*_OTHERS, *_WITHOUT_BASE))
+
+
+def nothing_at(scope: Scope) -> NotFound:
+    """The refusal of an address that there is not, with a hint where a client was set up half."""
+    hint = ": the base URL of an OpenAI client ends in /v1 here" if path_of(scope).startswith(_WITHOUT_BASE) else ""
+    return NotFound(f"There is nothing at {scope['path']}{hint}.")
+
+
+def path_of(scope: Scope) -> str:
+    """The path within this app, wherever it is mounted."""
     path: str = scope["path"]
-    return is_openai(path.removeprefix(scope.get("root_path", "")))
+    return path.removeprefix(scope.get("root_path", "")) or "/"
 
 
 def is_openai(path: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, to_builtins
 from msgspec.json import schema_components
+from msgspec.structs import fields
 from starlette.routing import BaseRoute, Route
 from starlette.schemas import BaseSchemaGenerator, EndpointInfo
 
@@ -91,7 +92,6 @@ _READING: Final = (
     RequestTimeout("The body did not arrive within 30 s."),
     TooLarge("The body is over the limit of 1048576 bytes.", limit=1048576),
     UnsupportedMediaType("The Content-Type must be application/json, not text/plain."),
-    Invalid("The body: Object missing required field `input`.", field="input"),
 )
 _HEADERS: Final = {
     401: {"WWW-Authenticate": "How to say who you are."},
@@ -257,6 +257,8 @@ def _errors(endpoint: EndpointInfo, operation: Operation) -> Iterator[HeadwaterE
         yield _FOREIGN
     if operation.body is not None:
         yield from _READING
+        missing = next((field.encode_name for field in fields(operation.body.kind) if field.required), "run")
+        yield Invalid(f"{missing}: Object missing required field `{missing}`.", field=missing)
 
 
 def _refusals(endpoint: EndpointInfo, operation: Operation) -> Json:

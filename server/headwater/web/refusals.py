@@ -9,8 +9,8 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from headwater.errors import HeadwaterError, MethodNotAllowed, NotFound
-from headwater.web.openai_errors import openai_error, speaks_openai
+from headwater.errors import HeadwaterError, MethodNotAllowed
+from headwater.web.openai_errors import nothing_at, openai_error, speaks_openai
 from headwater.web.problems import PROBLEM, problem
 from headwater.web.shapes import Problem
 
@@ -35,7 +35,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
         detail = f"{request.method} is not allowed here. Allowed: {allowed}."
         return refusal(request.scope, MethodNotAllowed(detail, headers={"Allow": allowed}))
     if error.status_code == 404:
-        return refusal(request.scope, NotFound(f"There is nothing at {request.url.path}."))
+        return refusal(request.scope, nothing_at(request.scope))
     title = HTTPStatus(error.status_code).phrase
     document = Problem(
         type="about:blank", title=title, status=error.status_code, code="http_error", detail=error.detail
