@@ -48,7 +48,30 @@ async def test_a_run_that_is_not_to_be_stored_is_removed_after_a_while(store: Sq
 
     await eventually(removed)
     assert await store.get(kept.id) is not None
-    assert await eventually(lambda: gone) == [other]
+    assert [run.id for run in await eventually(lambda: gone)] == [other.id]
+
+
+async def test_what_waits_to_be_removed_is_little(store: SqliteStore) -> None:
+    gone: list[Run] = []
+    forgetting = Forgetting(store, gone.append)
+    runs = [await over(store, UNSTORED) for _ in range(20)]
+    before = len(asyncio.all_tasks())
+    for run in runs:
+        forgetting.ended(run)
+    assert len(asyncio.all_tasks()) == before + 1, "one task for all of them"
+    await forgetting.close()
+    assert [run.id for run in gone] == [run.id for run in runs]
+    assert {(run.request.input, run.caller) for run in gone} == {("", runs[0].caller)}, "not what was asked"
+
+
+async def test_one_that_ends_after_all_others_were_removed_is_removed_too(store: SqliteStore) -> None:
+    gone: list[Run] = []
+    forgetting = Forgetting(store, gone.append, after_s=0.01)
+    first, second = await over(store, UNSTORED), await over(store, UNSTORED)
+    forgetting.ended(first)
+    await eventually(lambda: len(gone) == 1)
+    forgetting.ended(second)
+    await eventually(lambda: len(gone) == 2)
 
 
 async def test_a_worker_that_stops_forgets_at_once(store: SqliteStore) -> None:

@@ -80,6 +80,12 @@ class RunConvertor(Convertor[str]):
         return value
 
 
+class ResponseConvertor(RunConvertor):
+    """A response's id in a path; what OpenAI has beside them, and there is not here, is none."""
+
+    regex = f"(?!(?:input_tokens|compact)$){RunConvertor.regex}"
+
+
 class RoomConvertor(RunConvertor):
     """A room's name in a path: as it is, so that it reads the same in an address, a claim and a log."""
 
@@ -87,6 +93,7 @@ class RoomConvertor(RunConvertor):
 
 
 register_url_convertor("run", RunConvertor())
+register_url_convertor("response", ResponseConvertor())
 register_url_convertor("room", RoomConvertor())
 
 # The busiest first: they are looked through in this order.
@@ -99,10 +106,10 @@ ROUTES: Final[list[BaseRoute]] = [
     Route("/v1/runs/{run_id:run}/events", runs.run_events, methods=["GET"]),
     Route("/v1/chat/completions", chat.create_completion, methods=["POST"]),
     Route("/v1/responses", responses.create_response, methods=["POST"]),
-    Route("/v1/responses/{response_id:run}", responses.get_response, methods=["GET"]),
-    Route("/v1/responses/{response_id:run}", responses.delete_response, methods=["DELETE"]),
-    Route("/v1/responses/{response_id:run}/cancel", responses.cancel_response, methods=["POST"]),
-    Route("/v1/responses/{response_id:run}/input_items", responses.list_input_items, methods=["GET"]),
+    Route("/v1/responses/{response_id:response}", responses.get_response, methods=["GET"]),
+    Route("/v1/responses/{response_id:response}", responses.delete_response, methods=["DELETE"]),
+    Route("/v1/responses/{response_id:response}/cancel", responses.cancel_response, methods=["POST"]),
+    Route("/v1/responses/{response_id:response}/input_items", responses.list_input_items, methods=["GET"]),
     Route("/v1/models", models.list_models, methods=["GET"]),
     Route("/v1/models/{model:path}", models.get_model, methods=["GET"]),
     WebSocketRoute("/v1/rooms/{room:room}/ws", rooms.room_socket),

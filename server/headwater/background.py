@@ -3,10 +3,14 @@
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
-from headwater.core.run import Run
+from msgspec.structs import replace
+
+from headwater.core.run import Run, RunRequest
 from headwater.errors import HeadwaterError, StoreUnavailable
 from headwater.executor import Executor
 from headwater.store.base import Store
@@ -22,6 +26,8 @@ SWEEP_RUNS = 200
 SWEEP_STEPS = 50
 # Whoever follows a run that is not to be stored gets its end within this, or comes back for it.
 FORGET_AFTER_S = 60.0
+
+_NOTHING: Final = RunRequest(input="")
 
 
 class Background:
@@ -63,21 +69,41 @@ class Forgetting:
         self._on_gone = on_gone
         self._after_s = after_s
         self._closing = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: deque[tuple[float, Run]] = deque()
+        """When to remove which, in order. What was asked may be large, and is nothing to those who remove it."""
+        self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Forgetting waiting={len(self._waiting)}>"
 
     def ended(self, run: Run) -> None:
         """A run has ended."""
         if run.request.stored:
             return
-        task = asyncio.create_task(self._forget(run), name=f"forget {run.id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(say_why_it_failed)
+        due = asyncio.get_running_loop().time() + self._after_s
+        self._waiting.append((due, replace(run, request=_NOTHING)))
+        if self._task is None:
+            self._task = asyncio.create_task(self._forget_all(), name="forget")
+            self._task.add_done_callback(say_why_it_failed)
+
+    async def _forget_all(self) -> None:
+        try:
+            while self._waiting:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(self._waiting[0][0]):
+                        await self._closing.wait()
+                await asyncio.gather(*map(self._forget, self._due()))
+        finally:
+            self._task = None
+
+    def _due(self) -> list[Run]:
+        """Those whose time has come, taken out; all, if this worker stops."""
+        now, due = asyncio.get_running_loop().time(), []
+        while self._waiting and (self._closing.is_set() or self._waiting[0][0] <= now):
+            due.append(self._waiting.popleft()[1])
+        return due
 
     async def _forget(self, run: Run) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._after_s):
-                await self._closing.wait()
         try:
             await self._store.delete(run.id)
         except HeadwaterError as error:
@@ -88,4 +114,5 @@ class Forgetting:
     async def close(self) -> None:
         """Remove at once what has ended."""
         self._closing.set()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)

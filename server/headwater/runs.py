@@ -18,6 +18,7 @@ from headwater.entropy import new_run_id, new_tag
 from headwater.errors import Draining, Forbidden, StoreUnavailable, TooMany, UnknownRun
 from headwater.executor import Executor
 from headwater.formats.base import Format
+from headwater.formats.responses_guest import form_for_guests
 from headwater.hub import Cursor, Hub
 from headwater.providers.catalog import Catalog
 from headwater.store.base import Contents, Created, IdempotencyKey, Lease, Page, Store
@@ -164,12 +165,16 @@ class Runs:
     async def follow(
         self, principal: Principal, run_id: str, form: type[Format], position: Position | None
     ) -> Cursor | None:
-        """A cursor on the run, or None where the run has ended and nothing lies after the position."""
+        """A cursor on the run, or None where the run has ended and nothing lies after the position.
+
+        Whoever does not own it follows it in the form for guests.
+        """
         run = await self.find(principal, run_id)
         if run.status in ENDED and position == run.position:
             return None
         if self._executor.draining:
             raise Draining("This worker is shutting down. Connect again.", retry_after=1)
+        form = form if principal.owns(run.owner) else form_for_guests(form)
         return await self._hub.follow(run, form, position)
 
     async def cancel(self, principal: Principal, run_id: str) -> Answer:

@@ -94,6 +94,15 @@ def test_null_is_as_good_as_nothing(api: httpx2.Client) -> None:
         ({"messages": [{"role": "user", "content": ["a"]}]}, "messages[0].content[0]"),
         ({"messages": [{"role": "user", "content": "a", "name": 3}]}, "messages[0].name"),
         ({"messages": [{"role": "assistant", "tool_calls": [3]}]}, "messages[0].tool_calls[0]"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{}]}]}, "messages[0].tool_calls[0].function"),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{"function": "x"}]}]},
+            "messages[0].tool_calls[0].function",
+        ),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f"}}, {"function": {}}]}]},
+            "messages[0].tool_calls[1].function.name",
+        ),
     ],
     ids=str,
 )
@@ -162,7 +171,11 @@ async def test_what_is_the_models_server_s_to_do_comes_to_it_as_it_was_sent(tmp_
     turns = [
         {"role": "system", "content": "be kind"},
         {"role": "user", "content": [{"type": "text", "text": "hello"}], "name": "ada"},
-        {"role": "assistant", "refusal": "no", "tool_calls": [{"id": "c", "type": "function"}]},
+        {
+            "role": "assistant",
+            "refusal": "no",
+            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f"}}],
+        },
         {"role": "tool", "content": "1", "tool_call_id": "c"},
     ]
     async with staged(tmp_path) as stage:

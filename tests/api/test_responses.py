@@ -95,7 +95,8 @@ def test_any_response_can_be_cancelled(api: httpx2.Client) -> None:
 
 def test_a_response_can_be_deleted_once_it_has_ended(api: httpx2.Client) -> None:
     going = create(api, extra=SLOW, background=True)
-    error(api.delete(f"{URL}/{going['id']}"), 409, "run_not_ended")
+    refused = error(api.delete(f"{URL}/{going['id']}"), 409, "run_not_ended")
+    assert refused.startswith(f"Response '{going['id']}' is ") and "run_" not in refused
     api.post(f"{URL}/{going['id']}/cancel")
     assert api.delete(f"{URL}/{going['id']}").json() == {"id": going["id"], "object": "response", "deleted": True}
     error(retrieve(api, going["id"]), 404, "response_not_found")
@@ -108,6 +109,12 @@ def test_an_unknown_response_is_not_found_by_its_name(api: httpx2.Client, id: st
         api.post(f"{URL}/{id}/cancel"), api.get(f"{URL}/{id}/input_items"),
     ):  # fmt: skip
         assert error(call, 404, "response_not_found") == f"Response with id '{id}' not found."
+
+
+@pytest.mark.parametrize("name", ["input_tokens", "compact"])
+def test_what_openai_has_beside_responses_is_not_taken_for_one(api: httpx2.Client, name: str) -> None:
+    assert error(api.post(f"{URL}/{name}", json={}), 404, "not_found") == f"There is nothing at {URL}/{name}."
+    assert error(retrieve(api, f"{name}s"), 404, "response_not_found") == f"Response with id '{name}s' not found."
 
 
 def test_a_run_of_any_kind_is_a_response_too(api: httpx2.Client) -> None:
@@ -201,6 +208,7 @@ def test_a_response_that_is_not_stored_is_nowhere_but_in_its_answer(api: httpx2.
     for call in (retrieve(api, id), retrieve(api, id, stream="true"), api.delete(f"{URL}/{id}")):
         error(call, 404, "response_not_found")
     error(api.get(f"{URL}/{id}/input_items"), 404, "response_not_found")
+    error(api.post(f"{URL}/{id}/cancel"), 404, "response_not_found")
 
 
 def test_a_response_that_is_not_stored_streams_and_can_be_cancelled(api: httpx2.Client) -> None:

@@ -1,5 +1,6 @@
 """The body of a response as the request of a run: nothing that was asked is silently left out."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -7,6 +8,7 @@ import pytest
 
 from headwater.core.run import Message, Run, RunRequest
 from headwater.errors import Invalid
+from headwater.web.responses_input import messages_of
 from headwater.web.responses_items import input_items
 from headwater.web.responses_request import ResponseRequest, run_request
 
@@ -99,6 +101,30 @@ def test_calls_and_the_text_before_them_were_one_answer() -> None:
         Message("tool", "42", tool_call_id="c1"),
         Message("tool", "42", tool_call_id="c2"),
     ]
+
+
+class InOrder(list[dict[str, Any]]):
+    """Items that can only be gone through, and so often: to look back from each would take for ever."""
+
+    def __init__(self, items: list[dict[str, Any]]) -> None:
+        super().__init__(items)
+        self.times = 0
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        self.times += 1
+        return super().__iter__()
+
+    def __getitem__(self, index: Any) -> Any:
+        raise AssertionError("they are looked at one after another")
+
+
+def test_many_calls_are_taken_in_one_pass() -> None:
+    calls = [{"type": "function_call", "call_id": f"c{n}", "name": "f", "arguments": "{}"} for n in range(16_000)]
+    items = InOrder([{"role": "assistant", "content": "let me see"}, *calls])
+    (message,) = messages_of(items)
+    assert items.times == 1
+    assert message.content == "let me see" and message.tool_calls is not None
+    assert [call["id"] for call in message.tool_calls] == [call["call_id"] for call in calls]
 
 
 def test_a_call_behind_an_output_is_another_answer() -> None:
@@ -205,6 +231,13 @@ def test_items_of_input_come_back_with_ids_that_stay() -> None:
     assert items[1]["content"] == [{"type": "output_text", "text": "let me see", "annotations": [], "logprobs": []}]
     assert items[2] == CALL | {"id": "fc_in_1_2"}
     assert (items[3]["call_id"], items[3]["output"]) == ("c1", "42")
+
+
+def test_calls_of_any_shape_are_told_as_far_as_they_can_be() -> None:
+    calls: list[Any] = [{"function": "x"}, {}, {"id": "c1", "function": {"name": "f"}}]
+    messages = [Message("assistant", tool_calls=calls)]
+    run = Run(id="run_1", owner="ann", model="demo", request=RunRequest(input=messages), created_at=0.0)
+    assert [(item["call_id"], item["name"]) for item in input_items(run)] == [(None, None), (None, None), ("c1", "f")]
 
 
 def test_the_items_of_input_can_be_sent_again() -> None:

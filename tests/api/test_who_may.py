@@ -47,10 +47,10 @@ ROWS = {
     "GET /v1/runs/{run_id:run}/events": Row(200, 404, ended=True),
     "POST /v1/chat/completions": Row(200, 200, {"messages": [{"role": "user", "content": "hello"}], **QUICK}),
     "POST /v1/responses": Row(200, 200, {"input": "hello", **QUICK}),
-    "GET /v1/responses/{response_id:run}": Row(200, 404),
-    "DELETE /v1/responses/{response_id:run}": Row(200, 404, ended=True),
-    "POST /v1/responses/{response_id:run}/cancel": Row(200, 404),
-    "GET /v1/responses/{response_id:run}/input_items": Row(200, 404),
+    "GET /v1/responses/{response_id:response}": Row(200, 404),
+    "DELETE /v1/responses/{response_id:response}": Row(200, 404, ended=True),
+    "POST /v1/responses/{response_id:response}/cancel": Row(200, 404),
+    "GET /v1/responses/{response_id:response}/input_items": Row(200, 404),
     "GET /v1/models": Row(200, 200),
     "GET /v1/models/{model:path}": Row(200, 200),
     "POST /v1/tickets": Row(201, 404, {"run": "{run}"}),
@@ -120,11 +120,11 @@ class House:
     def call(self, name: str, credential: str | None) -> httpx2.Response:
         """Call a route as somebody, on a run of its own."""
         row = ROWS[name]
-        run = self.run(ended=row.ended) if "_id:run}" in name or (row.body and "run" in row.body) else ""
+        run = self.run(ended=row.ended) if "_id:" in name or (row.body and "run" in row.body) else ""
         method, _, path = name.partition(" ")
         body = row.body and {key: value if value != "{run}" else run for key, value in row.body.items()}
         headers = {} if credential is None else bearer(self.credentials[credential])
-        path = re.sub(r"\{\w+_id:run\}", run, path).replace("{model:path}", "demo")
+        path = re.sub(r"\{\w+_id:\w+\}", run, path).replace("{model:path}", "demo")
         return self.api.request(method, path, json=body, headers=headers)
 
 

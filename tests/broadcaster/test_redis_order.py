@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -151,17 +152,29 @@ async def test_a_connection_that_lay_idle_is_not_relied_on() -> None:
         await client.close()
 
 
-async def test_a_receiver_that_fails_does_not_end_the_news(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    class FailingEar(Ear):
-        def on_news(self, *_: object) -> None:
-            raise ZeroDivisionError
+async def test_a_receiver_that_fails_goes_on_hearing(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    """All logs' news come over one connection: one log's trouble is not the others'."""
 
-    scene.broadcaster.attach(FailingEar())
+    class FailingEar(Ear):
+        def on_news(self, *news: Any) -> None:
+            super().on_news(*news)
+            if len(self.news) == 1:
+                raise ZeroDivisionError
+
+        def on_reconnected(self, log_id: str) -> None:
+            super().on_reconnected(log_id)
+            raise ArithmeticError
+
+    ear = FailingEar()
+    scene.broadcaster.attach(ear)
     (waiting,) = scene.subscribing("a")
     await scene.asked(("SUBSCRIBE", A))
     scene.redis.confirm(A)
     await waiting
-    news = b"s there completed"
-    scene.redis.say(b"*3\r\n$7\r\nmessage\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(A), A.encode(), len(news), news))
-    await scene.asked(("SUBSCRIBE", A))
-    assert "ZeroDivisionError" in caplog.text
+    before = scene.redis.connections
+    for news in (b"s there in_progress", b"s there completed"):
+        scene.redis.say(b"*3\r\n$7\r\nmessage\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(A), A.encode(), len(news), news))
+    await eventually(lambda: ear.news == [("a", "in_progress"), ("a", "completed")])
+    assert ear.reconnected == ["a"], "it may have missed what it could not take"
+    assert (scene.redis.connections, scene.redis.asked) == (before, [])
+    assert "ZeroDivisionError" in caplog.text and "ArithmeticError" in caplog.text

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.core.events import (
+    EMPTY_DELTA_BYTES,
     Attempt,
+    Delta,
     End,
     Entry,
     Event,
@@ -19,6 +21,7 @@ from headwater.core.events import (
     decode_events,
     delta_bytes,
     encode_events,
+    entry_bytes,
     merge,
 )
 from headwater.core.position import START, Position
@@ -143,4 +146,11 @@ def test_output_is_weighed_in_utf8() -> None:
     assert delta_bytes(Text("abc")) == 3
     assert delta_bytes(Text(family)) == len(family.encode()) == 11
     assert delta_bytes(ToolCall(0, "id", "name", "{}")) == 8
+    assert delta_bytes(ToolCall(0, arguments="1")) == 1
     assert delta_bytes(Attempt(2, "drain", "continued")) == delta_bytes(End("failed")) == 0
+
+
+@pytest.mark.parametrize("nothing", [ToolCall(0), ToolCall(7, "", "", ""), Text("")])
+def test_a_delta_that_says_nothing_weighs_something_so_that_no_limit_is_passed_without_end(nothing: Delta) -> None:
+    assert delta_bytes(nothing) == EMPTY_DELTA_BYTES > 0
+    assert entry_bytes(Entry(START, 3, 7, (nothing, Text("ab"), nothing))) == 2 * EMPTY_DELTA_BYTES + 2

@@ -51,6 +51,16 @@ def test_a_choice_of_tools_is_nested_and_comes_back(choice: Any, nested: Any) ->
     assert tool_choice_told(nested) == choice
 
 
+@pytest.mark.parametrize("tools", [5, "x", {"a": 1}, ["x", None, 3, {}], [{"type": ["function"]}]])
+def test_what_is_strange_in_a_choice_is_told_as_it_is(tools: Any) -> None:
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": tools}
+    assert tool_choice_told(tool_choice_asked(choice)) == choice
+    assert tool_choice_told({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": tools}}) == choice
+    for strange in ({"type": "allowed_tools", "allowed_tools": tools}, {"type": "function", "function": tools}, {}):
+        if not (isinstance(tools, dict) and strange):
+            assert tool_choice_told(strange) == strange
+
+
 @pytest.mark.parametrize(
     ("form", "nested"),
     [

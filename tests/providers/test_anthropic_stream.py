@@ -96,6 +96,15 @@ TRANSCRIPTS = {
         start() + block(0, "tool_use", id="a", name="f", input={"a": "é"}) + closed(0) + stopped("tool_use") + STOP,
         Answer([ToolCall(0, "a", "f", '{"a": "é"}')], "tool_calls", COUNTED),
     ),
+    "half an emoji in the arguments of a tool call that came whole": (
+        start()
+        + b'data: {"type":"content_block_start","content_block":{"type":"tool_use","id":"a","name":"f",'
+        + b'"input":{"a":"\\ud83d","b":"\\ud83d\\ude00"}}}\n\n'
+        + closed(0)
+        + stopped("tool_use")
+        + STOP,
+        Answer([ToolCall(0, "a", "f", '{"a": "\N{REPLACEMENT CHARACTER}", "b": "😀"}')], "tool_calls", COUNTED),
+    ),
     "a tool that the server runs itself": (
         start()
         + block(0, "server_tool_use", id="srvtoolu_a", name="web_search", input={})
@@ -183,15 +192,30 @@ def test_the_start_s_count_is_reported_at_once() -> None:
     assert a_stream().feed(start()) == [STARTED]
 
 
-@pytest.mark.parametrize("kind", ["overloaded_error", "rate_limit_error", "api_error", "timeout_error"])
-def test_an_error_that_will_pass_is_told_apart_until_something_came(kind: str) -> None:
-    before, after = a_stream(), a_stream()
-    before.feed(start() + block(0, "text", text="") + failing(kind))
-    after.feed(start() + HI + failing(kind))
-    assert (before.passing, after.passing) == (True, False)
-    other = a_stream()
+PASSING = ["overloaded_error", "rate_limit_error", "api_error", "timeout_error"]
+BEGUN = {
+    "text": HI,
+    "a block of text without any yet": block(0, "text", text=""),
+    "thinking that is not shown": block(0, "thinking", thinking="") + delta(0, "signature_delta", signature="c2ln"),
+    "a tool that the server runs itself": block(0, "server_tool_use", id="a", name="web_search", input={}) + closed(0),
+    "a delta without its block": delta(0, "signature_delta", signature="c2ln"),
+}
+
+
+@pytest.mark.parametrize("kind", PASSING)
+def test_an_error_that_will_pass_is_told_apart_before_the_answer_begins(kind: str) -> None:
+    stream, other = a_stream(), a_stream()
+    stream.feed(start() + event("ping") + failing(kind))
     other.feed(start() + failing("invalid_request_error"))
-    assert not other.passing
+    assert (stream.passing, other.passing) == (True, False)
+
+
+@pytest.mark.parametrize("begun", BEGUN.values(), ids=BEGUN)
+def test_what_the_model_began_is_not_asked_for_again(begun: bytes) -> None:
+    for kind in PASSING:
+        stream = a_stream()
+        stream.feed(start() + begun + failing(kind))
+        assert not stream.passing
 
 
 def test_an_error_keeps_its_message_but_no_secret() -> None:

@@ -42,6 +42,10 @@ TRANSCRIPTS = {
         call("f", {"a": "é"}, id="call_a") + call("g", {}) + STOP,
         Answer([ToolCall(0, "call_a", "f", '{"a": "é"}'), ToolCall(1, None, "g", "{}")], "tool_calls", COUNTED),
     ),
+    "half an emoji in arguments": (
+        call("f", {"a": "\ud83d", "b": "😀"}) + STOP,
+        Answer([ToolCall(0, None, "f", '{"a": "\N{REPLACEMENT CHARACTER}", "b": "😀"}')], "tool_calls", COUNTED),
+    ),
     "arguments as text": (
         call("f", '{"a":1}') + STOP,
         Answer([ToolCall(0, None, "f", '{"a":1}')], "tool_calls", COUNTED),

@@ -62,6 +62,11 @@ def test_a_system_message_may_be_marked() -> None:
     assert body["messages"][0]["content"] == [HI | cached]
 
 
+def test_what_a_system_message_has_that_is_no_text_goes_through() -> None:
+    strange = {"type": "strange", "text": 5}
+    assert anthropic(a_request(Message("system", [strange]), Message("user", "hi")))["system"] == [strange]
+
+
 def test_images_come_by_address_or_in_base64() -> None:
     content = anthropic(a_request(Message("user", [HI, PNG, LINK])))["messages"][0]["content"]
     assert content == [
@@ -264,6 +269,9 @@ NOT_ANTHROPIC = {
     "input": a_request(Message("system", "A.")),
     "input[0].tool_call_id": a_request(Message("tool", "42")),
     "input[0].tool_calls[0].id": called({"name": "f", "arguments": "{}"}, id=None),
+    "input[0].extra.text": a_request(Message("system", "A.", extra={"text": 5}), Message("user", "hi")),
+    "input[0].extra.type": a_request(Message("system", "A.", extra={"type": "image"}), Message("user", "hi")),
+    "input[1].extra.content": a_request(Message("user", "hi"), Message("user", "hi", extra={"content": 5})),
     "seed": RunRequest(input="hi", seed=1),
     "response_format": RunRequest(input="hi", response_format={"type": "json_object"}),
     "tools[0].function": RunRequest(input="hi", tools=[{"type": "function", "function": {}}]),

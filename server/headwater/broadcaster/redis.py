@@ -160,8 +160,8 @@ class RedisBroadcaster(Broadcaster):
         if not link.confirmed(channel) or subscription is None:
             return  # another SUBSCRIBE is under way, or it was let go since
         missed = subscription.confirm()
-        if missed and subscription.log_id is not None and self._receiver is not None:
-            self._receiver.on_reconnected(subscription.log_id)
+        if missed and subscription.log_id is not None:
+            self._have_looked(subscription.log_id)
 
     # -- listening
 
@@ -228,8 +228,20 @@ class RedisBroadcaster(Broadcaster):
                 self._receiver.on_news(log_id, decode_news(data))
         except BadNews as error:
             self._complain(channel, error)
-            if log_id is not None and self._receiver is not None:
+            if log_id is not None:
+                self._have_looked(log_id)
+        except Exception:  # of whoever was told: all other logs' news come over this connection too
+            log.exception("what %s carries could not be taken", channel.decode())
+            if log_id is not None:
+                self._have_looked(log_id)
+
+    def _have_looked(self, log_id: str) -> None:
+        """Have the receiver look at the store: it may have missed something."""
+        try:
+            if self._receiver is not None:
                 self._receiver.on_reconnected(log_id)
+        except Exception:
+            log.exception("the log of %s could not be looked at", log_id)
 
     def _complain(self, channel: bytes, error: BadNews) -> None:
         now = asyncio.get_running_loop().time()

@@ -191,13 +191,20 @@ def _joined(group: list[Event]) -> Event:
     return ToolCall(first.index, first.id, first.name, "".join(pieces) if pieces else None)
 
 
+# What a delta that says nothing is counted as: it has its place in the log like any other, and weighed nothing, an
+# upstream could send such without end under every limit. About what its brackets and its type take as stored.
+EMPTY_DELTA_BYTES = 16
+
+
 def delta_bytes(event: Event) -> int:
     """About how many bytes of output an event adds to a log."""
     if isinstance(event, _TEXTS):
-        return len(event.text) if event.text.isascii() else len(event.text.encode())
-    if isinstance(event, ToolCall):
-        return len(event.arguments or "") + len(event.name or "") + len(event.id or "")
-    return 0
+        size = len(event.text) if event.text.isascii() else len(event.text.encode())
+    elif isinstance(event, ToolCall):
+        size = len(event.arguments or "") + len(event.name or "") + len(event.id or "")
+    else:
+        return 0
+    return size or EMPTY_DELTA_BYTES
 
 
 def entry_bytes(entry: Entry) -> int:

@@ -12,6 +12,7 @@ from headwater.core.run import Run
 from headwater.entropy import full_jitter, new_tag
 from headwater.errors import DamagedLog, HeadwaterError, StoreUnavailable, UnknownModel
 from headwater.executor.committer import Committer
+from headwater.executor.failures import Failures
 from headwater.executor.healing import Healing
 from headwater.executor.production import Production
 from headwater.hub import Hub
@@ -58,6 +59,7 @@ class Executor:
         self._healing = Healing(store, config, self._committer.add, lambda run_id: hub.set_producing(run_id, False))
         self._tasks: set[asyncio.Task[None]] = set()
         self._abandoned: dict[str, int] = {}
+        self._failures = Failures()
 
     def __repr__(self) -> str:
         return (
@@ -222,11 +224,13 @@ class Executor:
         self._start_waiting()
 
     def _on_stored(self, production: Production, entry: Entry) -> None:
-        self._hub.publish(production.run.id, entry)
         end = entry.events[-1]
-        if isinstance(end, End):
-            self._record(production, end)
-            self._on_ended(production.run, end)
+        try:
+            self._hub.publish(production.run.id, entry)
+        finally:  # what was used is counted, whatever a reader's form makes of it
+            if isinstance(end, End):
+                self._record(production, end)
+                self._on_ended(production.run, end)
 
     def _record(self, production: Production, end: End) -> None:
         model = production.run.model
@@ -234,6 +238,7 @@ class Executor:
         if end.usage is not None:
             self._metrics.tokens.labels(model, "input").inc(end.usage.input_tokens)
             self._metrics.tokens.labels(model, "output").inc(end.usage.output_tokens)
+        self._failures.note(model, end, asyncio.get_running_loop().time())
 
     # -- stopping
 

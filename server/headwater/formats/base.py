@@ -1,8 +1,9 @@
 """What every format answers to."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from enum import Enum
+from itertools import groupby
 from typing import ClassVar
 
 from msgspec import Struct
@@ -11,6 +12,9 @@ from headwater.core.content import Part
 from headwater.core.events import Entry, Span, Status, merge
 from headwater.core.position import Position
 from headwater.core.run import RunRequest
+
+# From here on a piece is kept apart rather than joined to others: joined, it would be copied for each of its readers.
+LARGE_BYTES = 64 * 1024
 
 
 class After(Enum):
@@ -26,6 +30,21 @@ class Frame(Struct, frozen=True, gc=False):
 
     data: bytes
     after: After = After.GO_ON
+    rest: tuple[bytes, ...] = ()
+    """What comes after `data`, where there is much: pieces that other readers' frames may have in them, too."""
+
+
+def is_large(piece: bytes) -> bool:
+    """Whether a piece is to be shared, not copied."""
+    return len(piece) > LARGE_BYTES
+
+
+def joined(pieces: Sequence[bytes], after: After = After.GO_ON) -> Frame:
+    """A frame of these pieces: the small ones joined, the large ones as they are."""
+    if not any(map(is_large, pieces)):
+        return Frame(b"".join(pieces), after)
+    data, *rest = [piece for large, run in groupby(pieces, is_large) for piece in (run if large else (b"".join(run),))]
+    return Frame(data, after, tuple(rest))
 
 
 class Head(Struct, frozen=True):
@@ -48,6 +67,8 @@ class Format(ABC):
 
     def __init__(self, head: Head) -> None:
         self.head = head
+        self.key: Hashable = type(self)
+        """What its frames are kept under where they are shared. Another one makes those from before worthless."""
 
     @abstractmethod
     def opening(self, retry_ms: int) -> bytes:

@@ -15,7 +15,7 @@ from headwater.core.content import Part
 from headwater.core.events import Attempt, End, Entry, Span, Status, merge
 from headwater.core.lifecycle import ENDED
 from headwater.core.position import START, Position
-from headwater.formats.base import After, Frame, Head, Remembering
+from headwater.formats.base import After, Frame, Head, Remembering, is_large, joined
 from headwater.formats.chat import KEEP_ALIVE
 from headwater.formats.responses_events import (
     CLOSING,
@@ -33,7 +33,7 @@ from headwater.formats.responses_events import (
 )
 from headwater.formats.responses_items import output_of
 from headwater.formats.responses_object import response_object, status_told
-from headwater.formats.responses_output import Output, text_of
+from headwater.formats.responses_output import Grown, Output, text_of
 
 _WHY: Final = {
     "code": "restarted",
@@ -83,6 +83,9 @@ class Responses(Remembering):
         self._reached = self._begin = START
         self._output = Output(self.head.id)
         self._end: End | None = None
+        self._ended: list[tuple[int, bytes]] | None = None
+        """What the end is told as: it repeats the whole answer several times, so it is made once for all readers."""
+        self.key = object()
         self._tags: list[tuple[int, int]] = []
         """The first seq of each stretch of the log that bears one tag, and the tag."""
 
@@ -129,8 +132,11 @@ class Responses(Remembering):
 
     def encode(self, entries: Sequence[Entry]) -> Frame:
         after = entries[0].after
+        if after.seq < self._reached.seq and self._knows_others(entries):
+            self.forget()
         if after.seq > self._reached.seq:
-            return Frame(b"", After.BREAK)  # it was not told of what came before; whoever comes back will have it told
+            self.key = object()  # whoever comes back will have it told what came before, and must not find this
+            return Frame(b"", After.BREAK)
         if after != self._reached and after != self.position_at(after.seq):
             return Frame(self._taken_back(), After.CLOSE)
         self.learn(entries)
@@ -140,13 +146,22 @@ class Responses(Remembering):
             entries = _beyond(entries, self._begin)
         return self.spans(merge(entries))
 
+    def _knows_others(self, entries: Sequence[Entry]) -> bool:
+        """Whether it was told of others in the place of these: the store lost those, and these were written since."""
+        reached = self._reached.seq
+        return any(
+            self.position_at(min(entry.seq, reached)).tag != entry.tag
+            for entry in entries
+            if entry.after.seq < reached and entry.after == self.position_at(entry.after.seq)
+        )
+
     def spans(self, spans: Sequence[Span]) -> Frame:
         pieces = []
         for span in spans:
             event = span.event
             if isinstance(event, End):
                 pieces += [data for _, data in self._numbered(span)]
-                return Frame(b"".join(pieces), After.CLOSE)
+                return joined(pieces, After.CLOSE)
             if isinstance(event, Attempt):
                 continue
             grown = self._output.of(span)
@@ -154,7 +169,7 @@ class Responses(Remembering):
                 pieces += [data for _, data in self._numbered(span)]
                 continue
             pieces.append(grown.delta % (span.seq, span.tag, span.seq * SLOTS + DELTA, json(text_of(event))))
-        return Frame(b"".join(pieces))
+        return joined(pieces)
 
     def _taken_back(self) -> bytes:
         return frame(self._begin.seq * SLOTS, _TAKEN_BACK)
@@ -163,21 +178,21 @@ class Responses(Remembering):
         """All that one event, or what was merged, is told as, each with its number."""
         event = span.event
         if isinstance(event, End):
-            told = self._ending(event)
-            first, at = span.seq * SLOTS, Position(span.seq, span.tag)
-            return [(first + n, frame(first + n, one, at if one is told[-1] else None)) for n, one in enumerate(told)]
+            if self._ended is None:
+                self._ended = _framed(self._ending(event), span.seq * SLOTS, Position(span.seq, span.tag))
+            return self._ended
         if isinstance(event, Attempt):
             return []
         grown = self._output.of(span)
-        events: list[tuple[int, Told]] = []
+        numbered: list[tuple[int, bytes]] = []
         if grown.first == span.after + 1:
             first = grown.first * SLOTS
             if (before := self._output.before(grown)) is not None:
-                events += enumerate(closing(before.item, before.content, "completed"), first + CLOSING)
-            events += enumerate(opening(grown.item), first + OPENING)
+                numbered += _closed(before, first + CLOSING)
+            numbered += _framed(opening(grown.item), first + OPENING)
         number = span.seq * SLOTS + DELTA
         delta = grown.delta % (span.seq, span.tag, number, json(text_of(event)))
-        return [*((number, frame(number, one)) for number, one in events), (number, delta)]
+        return [*numbered, (number, delta)]
 
     def _ending(self, end: End) -> list[Told]:
         """What is left open ends; calls only if the answer is whole."""
@@ -219,6 +234,22 @@ class Responses(Remembering):
             return b""
         (span,) = merge([entry])
         return b"".join(data for number, data in self._numbered(span) if number > seen)
+
+
+def _framed(told: Sequence[Told], first: int, at: Position | None = None) -> list[tuple[int, bytes]]:
+    """Events with their numbers, from the first one's on; `at` is the position that the last one bears."""
+    last = len(told) - 1
+    return [(first + n, frame(first + n, one, at if n == last else None)) for n, one in enumerate(told)]
+
+
+def _closed(grown: Grown, first: int) -> list[tuple[int, bytes]]:
+    """The events that end an item, over which another has begun."""
+    if grown.closed is not None:
+        return grown.closed
+    numbered = _framed(closing(grown.item, grown.content, "completed"), first)
+    if any(is_large(data) for _, data in numbered):
+        grown.closed = numbered  # each repeats the item: made once for all readers
+    return numbered
 
 
 def _beyond(entries: Sequence[Entry], position: Position) -> Sequence[Entry]:

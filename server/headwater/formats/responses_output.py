@@ -14,11 +14,13 @@ _KINDS: Final[dict[type, Kind]] = {Text: "text", Reasoning: "reasoning", Refusal
 class Grown:
     """An item, the seq of its first delta, and its content so far. `delta` is what all its deltas look like."""
 
-    __slots__ = ("_content", "delta", "first", "item")
+    __slots__ = ("_content", "closed", "delta", "first", "item")
 
     def __init__(self, item: Item, first: int) -> None:
         self.item = item
         self.first = first
+        self.closed: list[tuple[int, bytes]] | None = None
+        """The events that end it with their numbers, kept if they are large."""
         self.delta = delta_template(item)
         self._content = StringIO()
 

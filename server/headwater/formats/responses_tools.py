@@ -34,18 +34,23 @@ def tool_choice_asked(choice: str | Json) -> str | Json:
         return choice
     kind = choice.get("type")
     if kind == "allowed_tools" and kind not in choice:
-        tools = [tool_asked(tool) if isinstance(tool, dict) else tool for tool in choice.get("tools") or ()]
+        tools = choice.get("tools") or []
+        if isinstance(tools, list):
+            tools = [tool_asked(tool) if isinstance(tool, dict) else tool for tool in tools]
         return {"type": kind, kind: {"mode": choice.get("mode", "auto"), "tools": tools}}
     return tool_asked(choice)
 
 
 def tool_choice_told(choice: str | Json) -> str | Json:
-    """The way back."""
+    """The way back. What is strange is told as it is: whoever reads the answer can do nothing about it."""
     if isinstance(choice, str):
         return choice
     kind = choice.get("type")
     if kind == "allowed_tools" and isinstance(allowed := choice.get(kind), dict):
-        return {"type": kind} | allowed | {"tools": [_name_told(tool) for tool in allowed.get("tools") or ()]}
+        tools = allowed.get("tools") or []
+        if isinstance(tools, list):
+            tools = [_name_told(tool) if isinstance(tool, dict) else tool for tool in tools]
+        return {"type": kind} | allowed | {"tools": tools}
     return _name_told(choice)
 
 

@@ -92,13 +92,13 @@ class Cursor:
         while self.gone_because is None and self._epoch == log.epoch and not (log.gone or self._has_status_news):
             if self.position is None:
                 return False
-            got = log.window.read(self.position, self.form, self.format.encode)
+            got = log.window.read(self.position, self.format.key, self.format.encode)
             if got is Miss.NOTHING_NEW:
                 return True
             if isinstance(got, Miss):
                 return False
             position, frame = got
-            if frame.after is not After.GO_ON or len(frame.data) > WRITE_THROUGH_BYTES:
+            if frame.after is not After.GO_ON or len(frame.data) > WRITE_THROUGH_BYTES or frame.rest:
                 return False
             if frame.data and not line.write(frame.data):
                 return False
@@ -128,7 +128,7 @@ class Cursor:
     # -- for the connection
 
     def writing(self) -> None:
-        """A frame is being written from now on."""
+        """A frame, or the next piece of one, is being written from now on."""
         self.writing_since = self._now()
 
     def written(self) -> None:
@@ -236,7 +236,7 @@ class Cursor:
             await self.prepare()
         if self.position is None:
             return await self._read_snapshot()
-        got = self.log.window.read(self.position, self.form, self.format.encode)
+        got = self.log.window.read(self.position, self.format.key, self.format.encode)
         if got is Miss.NOTHING_NEW:
             return None
         if got is Miss.ELSEWHERE:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 from headwater.broadcaster.base import Broadcaster, News
@@ -224,8 +224,7 @@ class LiveLog:
 
     def _wake(self) -> None:
         if len(self._followers) <= WAKE_TOGETHER:
-            for follower in self._followers:
-                follower.wake()
+            _wake_all(self._followers)
             return
         followers = tuple(self._followers)
         for start in range(0, len(followers), WAKE_TOGETHER):
@@ -381,9 +380,14 @@ class LiveLog:
         return await self._snapshots.take(self.format(form), self.window, replaces=replaces)
 
 
-def _wake_all(followers: Sequence["Cursor"]) -> None:
+def _wake_all(followers: Iterable["Cursor"]) -> None:
+    """One that fails is let go: neither the others nor whoever brought the news has a part in it."""
     for follower in followers:
-        follower.wake()
+        try:
+            follower.wake()
+        except Exception:
+            log.exception("%r cannot be told what is new", follower)
+            follower.let_go("failed")
 
 
 # Between looks at a store that lost writes: its producer writes them again within about a second of reaching it.

@@ -2,12 +2,11 @@
 
 from typing import Unpack
 
-import msgspec
-
 from headwater.core.run import RunRequest
 from headwater.http_client import HttpClient
 from headwater.providers.anthropic_request import messages_body
 from headwater.providers.anthropic_stream import MessageStream
+from headwater.providers.request_parts import encoded
 from headwater.providers.upstream import UpstreamOptions, UpstreamProvider, endpoint
 
 # The version of the protocol that is spoken here; the server keeps it as it is.
@@ -38,10 +37,10 @@ class AnthropicProvider(UpstreamProvider):
         self._max_output_tokens = max_output_tokens
 
     def check(self, request: RunRequest) -> None:
-        messages_body(request, model=self.model, max_tokens=self._max_output_tokens)
+        self._body(request)
 
     def _body(self, request: RunRequest) -> bytes:
-        return msgspec.json.encode(messages_body(request, model=self.model, max_tokens=self._max_output_tokens))
+        return encoded(messages_body(request, model=self.model, max_tokens=self._max_output_tokens))
 
     def _reader(self, media_type: str) -> MessageStream:
         return MessageStream(self._scrub, promised=media_type == "text/event-stream")

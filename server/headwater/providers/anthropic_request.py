@@ -4,6 +4,7 @@ from typing import Any
 
 from headwater.core.run import Message, RunRequest
 from headwater.providers.request_parts import (
+    FIXED,
     TEXT_PARTS,
     Image,
     Part,
@@ -18,15 +19,14 @@ from headwater.providers.request_parts import (
     stops_of,
 )
 
-# The operator chose the model, and answers are streamed. Usage always comes, so nothing is asked of it.
-_FIXED = frozenset({"model", "stream", "stream_options", "parallel_tool_calls"})
+_FIXED = FIXED | {"parallel_tool_calls"}  # which is said with the choice of a tool
 # Parts of OpenAI's that have no counterpart; others are taken for Anthropic's own and go through as they are.
 _UNKNOWN = ("input_audio", "file", "input_file", "input_image", "audio")
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 
 
 def messages_body(request: RunRequest, *, model: str, max_tokens: int) -> dict[str, Any]:
-    """The body. `extra` wins over every field but `model` and `stream`; `max_tokens` is for requests without a limit.
+    """The body. `extra` wins over all that is not `FIXED`; `max_tokens` is for requests without a limit.
 
     Raises Invalid for what cannot be said in it.
     """
@@ -35,7 +35,7 @@ def messages_body(request: RunRequest, *, model: str, max_tokens: int) -> dict[s
     if not messages:
         refuse("input", "needs a message of the user's; system messages alone are not answered here")
     if system:
-        plain = all(block.keys() == {"type", "text"} for block in system)
+        plain = all(block.keys() == {"type", "text"} and block["type"] == "text" for block in system)
         body["system"] = "\n\n".join(block["text"] for block in system) if plain else system
     body["messages"] = messages
     for name in ("temperature", "top_p"):
@@ -64,6 +64,9 @@ def _conversation(request: RunRequest) -> tuple[list[Part], list[Part]]:
         at = place_of(request, number)
         blocks = _blocks(message, at)
         if message.role in ("system", "developer"):
+            for name in ("type", "text"):
+                if message.extra and name in message.extra:
+                    refuse(f"{at}.extra.{name}", "would replace what the content says; leave it out")
             if blocks and message.extra:
                 blocks[-1] = blocks[-1] | message.extra
             system += blocks
@@ -72,6 +75,8 @@ def _conversation(request: RunRequest) -> tuple[list[Part], list[Part]]:
         turn: Part = {"role": role, "content": blocks} | (message.extra or {})
         if isinstance(turn["content"], str):
             turn["content"] = parts_of(turn["content"])
+        if not isinstance(turn["content"], list | None):
+            refuse(f"{at}.extra.content", "must be a string or a list of blocks")
         if not turn["content"]:
             continue  # an empty turn, such as an answer that was cancelled at once, is refused there
         if turns and turns[-1]["role"] == turn["role"]:

@@ -1,6 +1,5 @@
 """The answer of a server that speaks Anthropic's messages. No I/O."""
 
-import json
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +11,7 @@ from headwater.providers.base import Step
 from headwater.providers.event_stream import EventStream
 from headwater.providers.surrogates import SurrogateJoiner
 from headwater.providers.upstream_errors import Scrubber
-from headwater.providers.wire_json import BadShape, decode_loose
+from headwater.providers.wire_json import BadShape, decode_loose, json_text
 
 # What has no counterpart, such as `pause_turn`, which wants to be asked again, says nothing that we could vouch for.
 _FINISH_REASONS: Final[dict[str, FinishReason]] = {
@@ -85,7 +84,7 @@ class MessageStream(EventStream):
         self._estimated = True  # at the start the output count says nothing
         self._calls: dict[int, _Call] = {}  # by the index of their block
         self._calls_made = 0
-        self._began = False
+        self._began = False  # any block did, also one that we show nothing of: it was worked for, and is paid for
         self._joiner = SurrogateJoiner()
 
     def close(self) -> list[Step]:
@@ -121,8 +120,10 @@ class MessageStream(EventStream):
             return
         match said.type or event.event:
             case "content_block_delta" if said.delta is not None:
+                self._began = True
                 self._add(steps, self._delta(said.index, said.delta))
             case "content_block_start" if said.content_block is not None:
+                self._began = True
                 self._add(steps, self._start(said.index, said.content_block))
             case "content_block_stop":
                 self._add(steps, self._stop(said.index))
@@ -162,7 +163,6 @@ class MessageStream(EventStream):
     def _add(self, steps: list[Step], delta: Delta | None) -> None:
         if delta is None:
             return
-        self._began = True
         if self._joiner.active:
             steps += self._joiner.join([delta])
         else:
@@ -189,7 +189,7 @@ class MessageStream(EventStream):
         call = self._calls.pop(block_index, None)
         if call is None or call.given:
             return None
-        return ToolCall(call.index, arguments=json.dumps(call.input or {}, ensure_ascii=False))
+        return ToolCall(call.index, arguments=json_text(call.input or {}))
 
 
 def _text(piece: _Block | _Delta) -> Delta | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.datastructures import Secret
 
 from headwater.errors import ConfigError
@@ -78,7 +78,7 @@ class _Top(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A `[models.NAME]` as it is written."""
+    """A `[models.NAME]` as it is written. Unset is not the same as the default: it is fine with any provider."""
 
     provider: str
     base_url: str | None = None
@@ -86,9 +86,9 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     api_key: str | None = None
     headers: dict[str, str] = {}
     fallbacks: list[Name] = []
-    continuation: Continuation = "none"
-    token_limit_field: TokenLimitField = "max_tokens"
-    include_usage: bool = True
+    continuation: Continuation | UnsetType = UNSET
+    token_limit_field: TokenLimitField | UnsetType = UNSET
+    include_usage: bool | UnsetType = UNSET
     max_output_tokens: Count | None = None
     first_token_timeout_s: Seconds | None = None
     idle_timeout_s: Seconds | None = None
@@ -172,9 +172,9 @@ def _spec(name: str, value: object, source: str, environ: Mapping[str, str]) -> 
         api_key=api_key,
         headers=headers,
         fallbacks=tuple(table.fallbacks),
-        continuation=table.continuation,
-        token_limit_field=table.token_limit_field,
-        include_usage=table.include_usage,
+        continuation=table.continuation or "none",
+        token_limit_field=table.token_limit_field or "max_tokens",
+        include_usage=table.include_usage is not False,
         max_output_tokens=table.max_output_tokens,
         first_token_timeout_s=table.first_token_timeout_s,
         idle_timeout_s=table.idle_timeout_s,

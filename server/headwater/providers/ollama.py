@@ -2,12 +2,11 @@
 
 from typing import Unpack
 
-import msgspec
-
 from headwater.core.run import RunRequest
 from headwater.http_client import HttpClient
 from headwater.providers.ollama_request import chat_body
 from headwater.providers.ollama_stream import OllamaStream
+from headwater.providers.request_parts import encoded
 from headwater.providers.upstream import UpstreamOptions, UpstreamProvider, bearer, endpoint
 
 _MEDIA_TYPES = ("application/x-ndjson", "application/json")
@@ -28,10 +27,10 @@ class OllamaProvider(UpstreamProvider):
         super().__init__(client, url=url, model=model, own_headers=bearer(options.get("api_key")), **options)
 
     def check(self, request: RunRequest) -> None:
-        chat_body(request, model=self.model)
+        self._body(request)
 
     def _body(self, request: RunRequest) -> bytes:
-        return msgspec.json.encode(chat_body(request, model=self.model))
+        return encoded(chat_body(request, model=self.model))
 
     def _reader(self, media_type: str) -> OllamaStream:
         return OllamaStream(self._scrub, promised=media_type in _MEDIA_TYPES)

@@ -4,6 +4,7 @@ from typing import Any
 
 from headwater.core.run import Message, RunRequest
 from headwater.providers.request_parts import (
+    FIXED,
     TEXT_PARTS,
     Image,
     Part,
@@ -17,12 +18,11 @@ from headwater.providers.request_parts import (
     stops_of,
 )
 
-# The operator chose the model, and answers are streamed. Usage always comes, so nothing is asked of it.
-_FIXED = frozenset({"model", "stream", "stream_options", "options"})
+_FIXED = FIXED | {"options"}  # which are added to ours
 
 
 def chat_body(request: RunRequest, *, model: str) -> dict[str, Any]:
-    """The body. `extra` wins over every field but `model` and `stream`; its `options` are added to ours.
+    """The body. `extra` wins over all that is not `FIXED`; its `options` are added to ours.
 
     Raises Invalid for what cannot be said in it.
     """

@@ -1,6 +1,5 @@
 """The answer of an Ollama server: a JSON object a line. No I/O."""
 
-import json
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +12,7 @@ from headwater.providers.base import Step
 from headwater.providers.lines import LineSplitter, LineTooLarge
 from headwater.providers.surrogates import SurrogateJoiner
 from headwater.providers.upstream_errors import Scrubber
-from headwater.providers.wire_json import BadShape, decode_loose, json_or_text
+from headwater.providers.wire_json import BadShape, decode_loose, json_or_text, json_text
 
 # What has no counterpart, such as `load`, which is no answer, says nothing that we could vouch for.
 _FINISH_REASONS: Final[dict[str, FinishReason]] = {"stop": "stop", "length": "length"}
@@ -142,4 +141,4 @@ class OllamaStream(AnswerStream):
 
 def _text_of(arguments: Any) -> str:
     """The arguments of a call, which come decoded, as the text that everybody else sends."""
-    return arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
+    return arguments if isinstance(arguments, str) else json_text(arguments or {})

@@ -5,13 +5,11 @@ from typing import Any, Literal
 import msgspec
 
 from headwater.core.run import Message, RunRequest
+from headwater.providers.request_parts import FIXED
 
 TokenLimitField = Literal["max_tokens", "max_completion_tokens"]
 
 _SAME_NAME = ("temperature", "top_p", "stop", "seed", "tools", "tool_choice", "response_format")
-
-# The operator chose the model, and answers are streamed: a request changes neither.
-_FIXED = frozenset({"model", "stream", "stream_options"})
 
 _encode = msgspec.json.Encoder().encode
 
@@ -23,7 +21,7 @@ def request_body(
     token_limit_field: TokenLimitField = "max_tokens",
     include_usage: bool = True,
 ) -> bytes:
-    """The JSON body. `extra` wins over every field but `model` and `stream`; its `stream_options` are added to ours."""
+    """The JSON body. `extra` wins over all that is not `FIXED`; its `stream_options` are added to ours."""
     messages: list[Any] = []
     if request.instructions is not None:
         messages.append({"role": "system", "content": request.instructions})
@@ -39,7 +37,7 @@ def request_body(
         if value is not None:
             body[name] = value
     extra = request.extra or {}
-    body |= {name: value for name, value in extra.items() if name not in _FIXED}
+    body |= {name: value for name, value in extra.items() if name not in FIXED}
     if options := _stream_options(extra.get("stream_options"), include_usage):
         body["stream_options"] = options
     return _encode(body)

@@ -13,6 +13,11 @@ from headwater.errors import Invalid
 Part = dict[str, Any]
 
 TEXT_PARTS = ("text", "input_text", "output_text")
+# What `extra` cannot change: the operator chose the model, also where a router would take several; answers are
+# streamed; and what is asked upstream is what the run's history says was asked.
+FIXED = frozenset({"model", "models", "stream", "stream_options", "messages", "input"})
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Image(NamedTuple):
@@ -33,6 +38,14 @@ class Call(NamedTuple):
 def refuse(at: str, why: str) -> NoReturn:
     """Raise Invalid for the field `at`."""
     raise Invalid(f"{at}: {why}", field=at)
+
+
+def encoded(body: Part) -> bytes:
+    """The body in JSON. Raises Invalid."""
+    try:
+        return _encode(body)
+    except RecursionError:  # the arguments of a call are text in the request, so nothing bounded them before
+        refuse("input", "the arguments of a tool call are nested too deeply")
 
 
 def messages_of(request: RunRequest) -> list[Message]:

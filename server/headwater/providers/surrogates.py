@@ -1,8 +1,11 @@
 """Surrogate pairs that a server cut in two: JSON's "\\ud83d" in one delta, "\\ude00" in the next."""
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 from headwater.core.events import Delta, ToolCall
+
+T = TypeVar("T", str, str | None)
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -37,7 +40,7 @@ class SurrogateJoiner:
             arguments = self._whole((ToolCall, delta.index), delta.arguments) if delta.arguments else delta.arguments
             if not (arguments or delta.id or delta.name):
                 return None
-            return ToolCall(delta.index, _alone(delta.id), _alone(delta.name), arguments)
+            return ToolCall(delta.index, without_halves(delta.id), without_halves(delta.name), arguments)
         text = self._whole((type(delta), 0), delta.text)
         return type(delta)(text) if text else None
 
@@ -49,6 +52,6 @@ class SurrogateJoiner:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _alone(name: str | None) -> str | None:
-    """A name comes whole, so no half in it has another to come."""
-    return name and name.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+def without_halves(whole: T) -> T:
+    """A text that came whole, such as a name: no half in it has another to come."""
+    return whole and whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

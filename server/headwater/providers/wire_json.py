@@ -5,6 +5,8 @@ from typing import TypeVar
 
 import msgspec
 
+from headwater.providers.surrogates import without_halves
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -26,6 +28,14 @@ def decode_loose(data: bytes, decoder: msgspec.json.Decoder[T], to: type[T]) -> 
             raise BadShape("is not JSON") from None
         except msgspec.ValidationError as error:
             raise BadShape(f"has a wrong shape: {error}") from None
+
+
+def json_text(value: object) -> str:
+    """A value that came decoded, such as the arguments of a call, as the text that everybody else sends.
+
+    It can be stored: what was decoded loosely may hold halves of surrogate pairs, and they become U+FFFD.
+    """
+    return without_halves(json.dumps(value, ensure_ascii=False))
 
 
 def json_or_text(data: bytes) -> object:

@@ -112,6 +112,7 @@ def _message(message: dict[str, Any], at: str) -> Message:
         raise _refused(f"{at}.role", f"must be one of {', '.join(_ROLES)}")
     if role in _SPEAKERS and message.get("content") is None:
         raise _refused(f"{at}.content", f"must not be missing from a message of role {role}")
+    _check_calls(message.get("tool_calls"), f"{at}.tool_calls")
     known = {name: value for name, value in message.items() if name in _OF_A_MESSAGE}
     extra = {name: value for name, value in message.items() if name not in _OF_A_MESSAGE and value is not None}
     try:
@@ -120,6 +121,17 @@ def _message(message: dict[str, Any], at: str) -> Message:
         found = _AT.search(str(error))
         path = found[1] if found else ""
         raise _refused(f"{at}{path}", _AT.sub("", str(error))) from None
+
+
+def _check_calls(calls: object, at: str) -> None:
+    for index, call in enumerate(calls if isinstance(calls, list) else ()):
+        if not isinstance(call, dict) or call.get("type", "function") != "function":
+            continue
+        function = call.get("function")
+        if not isinstance(function, dict):
+            raise _refused(f"{at}[{index}].function", "must be an object with name and arguments")
+        if not isinstance(function.get("name"), str):
+            raise _refused(f"{at}[{index}].function.name", "must be a string")
 
 
 def _check(chat: ChatRequest) -> None:

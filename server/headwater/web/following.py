@@ -8,6 +8,7 @@ from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from headwater.access.secrets import not_valid
 from headwater.core.position import START
 from headwater.core.run import Run, RunRequest
 from headwater.errors import BadRequest, Draining, HeadwaterError
@@ -111,7 +112,7 @@ class Started:
 
     async def _first_word(self, cursor: Cursor) -> None:
         state = self._request.state
-        await while_there(self._request, state["hub"].wait_to_begin(cursor, state["config"].first_byte_s))
+        await self._awaited(state["hub"].wait_to_begin(cursor, state["config"].first_byte_s))
         if cursor.has_ended:
             _check(await state["runs"].read(principal_of(self._request), self.run.id), whole=False)
         state["hub"].check_stays()
@@ -133,7 +134,7 @@ class Started:
         state = self._request.state
         try:
             self._wake()
-            if not await while_there(self._request, state["hub"].wait_for_end(self.run, None)):
+            if not await self._awaited(state["hub"].wait_for_end(self.run, None)):
                 raise Draining("This worker shut down before the answer was finished.", retry_after=1)
             answer = await state["runs"].read(principal_of(self._request), self.run.id)
             _check(answer, whole=whole)
@@ -142,6 +143,9 @@ class Started:
             raise
         self._visit.close()
         return answer
+
+    async def _awaited(self, awaitable: Awaitable[Result]) -> Result:
+        return await while_there(self._request, while_admitted(self._request, awaitable))
 
     def _fail(self, error: BaseException) -> None:
         """There will be no answer: nobody waits for the run any more."""
@@ -163,18 +167,37 @@ def _check(answer: Answer, *, whole: bool) -> None:
 
 async def while_there(request: Request[AppState], awaitable: Awaitable[Result]) -> Result:
     """What it gives, unless the caller leaves before; then it is cancelled. Raises ClientDisconnect."""
+    return await _before(_left(request), awaitable, ClientDisconnect)
+
+
+async def while_admitted(request: Request[AppState], awaitable: Awaitable[Result]) -> Result:
+    """The same, unless the caller's credential is over before. Raises Unauthenticated."""
+    return await _before(_refused(request), awaitable, not_valid)
+
+
+async def _before(ending: Awaitable[None], awaitable: Awaitable[Result], too_late: Callable[[], Exception]) -> Result:
     waiting = asyncio.ensure_future(awaitable)
-    leaving = asyncio.ensure_future(_left(request))
+    ended = asyncio.ensure_future(ending)
     try:
-        await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((waiting, ended), return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():
-            raise ClientDisconnect
+            raise too_late()
         return waiting.result()
     finally:
         waiting.cancel()
-        leaving.cancel()
+        ended.cancel()
         # What they held is let go before anything else is decided, and how they failed is of no interest any more.
-        await asyncio.gather(waiting, leaving, return_exceptions=True)
+        await asyncio.gather(waiting, ended, return_exceptions=True)
+
+
+async def _refused(request: Request[AppState]) -> None:
+    """Return once the caller's credential has expired or been revoked."""
+    over = asyncio.Event()
+    watching = request.state["access"].watch(principal_of(request), over.set)
+    try:
+        await over.wait()
+    finally:
+        watching.close()
 
 
 async def _left(request: Request[AppState]) -> None:

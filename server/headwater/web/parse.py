@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
@@ -24,8 +24,13 @@ Body = TypeVar("Body")
 
 # Levels of arrays and objects: tools' JSON schemas have some ten; Python's own limit is near a thousand.
 DEPTH_MAX = 64
+# Characters of a key in a path that an error names.
+KEY_SHOWN = 64
 # As the Idempotency-Key draft and its users have it: a UUID, or a name with one in it.
 IDEMPOTENCY_KEY_MAX = 255
+
+_OVER: Final = (None, object())
+"""What comes behind the last item of an array or object."""
 
 _AT_BYTE = re.compile(r"\(byte (\d+)\)")
 _AT_PATH = re.compile(r" - at (`key` in )?`\$(.*?)`$")
@@ -123,29 +128,41 @@ def _invalid(message: str) -> Invalid:
     return Invalid(f"{path or 'The body'}: {reason}.", field=path or None)
 
 
-def _refuse_strange(value: Any) -> None:
-    """Refuse NUL characters, which stores and clients cut strings at, and very deep nesting."""
-    for path, depth, leaf in _leaves(value):
-        if depth > DEPTH_MAX:
+def _refuse_strange(value: dict[str, Any]) -> None:
+    """Refuse NUL characters, which stores and clients cut strings at, and very deep nesting.
+
+    It holds one way down at a time, and no path before there is something to say: bodies may be wide, and keys long.
+    """
+    way: list[object] = []
+    levels = [_items(value)]
+    while levels:
+        step, inner = next(levels[-1], _OVER)
+        if inner is _OVER[1]:
+            levels.pop()
+            del way[-1:]
+        elif len(levels) > DEPTH_MAX:
+            path = _path([*way, step])
             raise Invalid(f"{path}: nested more than {DEPTH_MAX} levels deep.", field=path, limit=DEPTH_MAX)
-        if isinstance(leaf, str) and "\0" in leaf:
+        elif _has_nul(step) or _has_nul(inner):
+            path = _path([*way, step])
             raise Invalid(f"{path}: contains a NUL character.", field=path)
+        elif isinstance(inner, dict | list):
+            way.append(step)
+            levels.append(_items(inner))
 
 
-def _leaves(value: Any) -> Iterator[tuple[str, int, Any]]:
-    """Every value that is not a container, and every key, with its path and depth; iterative, as depth is the point."""
-    stack: list[tuple[str, int, Any]] = [("", 0, value)]
-    while stack:
-        path, depth, item = stack.pop()
-        if depth > DEPTH_MAX or not isinstance(item, dict | list):
-            yield path, depth, item
-        elif isinstance(item, dict):
-            for key, inner in item.items():
-                inner_path = f"{path}.{key}" if path else str(key)
-                yield inner_path, depth, key
-                stack.append((inner_path, depth + 1, inner))
-        else:
-            stack.extend((f"{path}[{index}]", depth + 1, inner) for index, inner in enumerate(item))
+def _items(container: dict[str, Any] | list[Any]) -> Iterator[tuple[object, Any]]:
+    return iter(container.items()) if isinstance(container, dict) else enumerate(container)
+
+
+def _has_nul(leaf: object) -> bool:
+    return isinstance(leaf, str) and "\0" in leaf
+
+
+def _path(way: Sequence[object]) -> str:
+    """A way down as errors name it, of each key its beginning."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{str(step)[:KEY_SHOWN]}" for step in way)
+    return "".join(steps).removeprefix(".")
 
 
 def position_of(request: Request[AppState]) -> Position | None:

@@ -4,12 +4,14 @@ from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from headwater.core.access import Principal
 from headwater.core.lifecycle import ENDED
 from headwater.core.run import Run, RunRequest
-from headwater.errors import Invalid, UnknownResponse, UnknownRun
+from headwater.errors import Forbidden, Invalid, RunNotEnded, UnknownResponse, UnknownRun
 from headwater.formats.base import Head
 from headwater.formats.openai_ids import response_id, run_id_of
 from headwater.formats.responses import Responses
+from headwater.formats.responses_guest import head_for_guests
 from headwater.formats.responses_items import attempt_of, items_of, output_of
 from headwater.formats.responses_object import Json, response_object
 from headwater.runs import Answer as RunAnswer
@@ -56,7 +58,7 @@ async def create_response(request: Request[AppState]) -> Response:
     if asked.previous_response_id is not None:
         answered = _answered(asked)
         runs, principal = request.state["runs"], principal_of(request)
-        history = await history_of(runs, principal, asked.previous_response_id, answered)
+        history = await history_of(runs, principal, asked.previous_response_id, answered, limit)
     wanted = run_request(asked, body, history)
     if history:
         check_size(wanted, limit)
@@ -79,9 +81,9 @@ async def _in_background(request: Request[AppState], wanted: RunRequest, key: st
     created = await state["runs"].start(principal, wanted, key)
     task = BackgroundTask(state["background"].after_start, created.run.id) if created.fresh else None
     if created.fresh:
-        told = response_object(_head(created.run), created.run.status, [])
+        told = response_object(_head(created.run, principal), created.run.status, [])
     else:
-        told = _told(await state["runs"].read(principal, created.run.id))
+        told = _told(await state["runs"].read(principal, created.run.id), principal)
     return json_response(told, headers=started_headers(request, created.run, fresh=created.fresh), background=task)
 
 
@@ -91,7 +93,8 @@ async def _awaited(
     started = await Started.begin(request, wanted, key, on_leave)
     if stream:
         return await started.follow(Responses, gated=True)
-    return json_response(_told(await started.answer(whole=False)), headers=started.headers)
+    told = _told(await started.answer(whole=False), principal_of(request))
+    return json_response(told, headers=started.headers)
 
 
 @operation(
@@ -116,6 +119,7 @@ async def _awaited(
 async def get_response(request: Request[AppState]) -> Response:
     """`GET /v1/responses/{id}`: a response as it stands, or its events.
 
+    Whoever it was shared with is told nothing of what was asked.
     An answer that began anew since the event in `starting_after` is told of by an `error`. A number does not tell
     whose event it was, so where a store lost its newest entries the `id` of an event is the safer mark.
     """
@@ -124,7 +128,8 @@ async def get_response(request: Request[AppState]) -> Response:
         raise Invalid("starting_after is for stream=true only.", field="starting_after")
     run = await _find(request)
     if not stream:
-        return json_response(_told(await request.state["runs"].read(principal_of(request), run.id)))
+        principal = principal_of(request)
+        return json_response(_told(await request.state["runs"].read(principal, run.id), principal))
     if request.method == "HEAD":  # a stream without a body would last as long as the run
         return Response(headers={"Cache-Control": "no-cache, no-transform"}, media_type=Responses.media_type)
     return await response_stream(request, run.id)
@@ -138,7 +143,11 @@ async def get_response(request: Request[AppState]) -> Response:
 async def delete_response(request: Request[AppState]) -> Response:
     """`DELETE /v1/responses/{id}`: remove a response that has ended."""
     run = await _find(request)
-    await request.state["runs"].delete(principal_of(request), run.id)
+    try:
+        await request.state["runs"].delete(principal_of(request), run.id)
+    except RunNotEnded as error:
+        named = response_id(run.id)
+        raise RunNotEnded(error.detail.replace(f"Run {run.id}", f"Response '{named}'")) from None
     return json_response({"id": response_id(run.id), "object": "response", "deleted": True})
 
 
@@ -148,16 +157,19 @@ async def delete_response(request: Request[AppState]) -> Response:
     errors=(responses_examples.UNKNOWN, examples.DAMAGED),
 )
 async def cancel_response(request: Request[AppState]) -> Response:
-    """`POST /v1/responses/{id}/cancel`: cancel any response, wait up to a second for its end, answer with it."""
-    run = await _find(request, stored=False)
-    return json_response(_told(await request.state["runs"].cancel(principal_of(request), run.id)))
+    """`POST /v1/responses/{id}/cancel`: cancel a response, wait up to a second for its end, answer with it.
+
+    One that is not to be stored is there until it has ended.
+    """
+    run, principal = await _find(request, until_ended=True), principal_of(request)
+    return json_response(_told(await request.state["runs"].cancel(principal, run.id), principal))
 
 
 @operation(
     "runs:read",
     Answer(description="A page of them.", example=responses_examples.ITEMS),
     parameters=responses_examples.PAGE,
-    errors=(responses_examples.UNKNOWN, responses_examples.NO_ITEM),
+    errors=(responses_examples.UNKNOWN, responses_examples.NO_ITEM, responses_examples.SHARED),
 )
 async def list_input_items(request: Request[AppState]) -> Response:
     """`GET /v1/responses/{id}/input_items`: all that the model was given, the newest first.
@@ -167,7 +179,10 @@ async def list_input_items(request: Request[AppState]) -> Response:
     limit = whole_number(request, "limit", default=_ROWS, low=1, high=_ROWS_MAX)
     newest_first = one_of(request, "order", {"desc": True, "asc": False})
     after = request.query_params.get("after")
-    items = input_items(await _find(request))
+    run = await _find(request)
+    if not principal_of(request).owns(run.owner):
+        raise Forbidden("This response was shared with you: only its owner may see what was asked.")
+    items = input_items(run)
     if newest_first is not False:
         items.reverse()
     start = 0
@@ -181,26 +196,30 @@ async def list_input_items(request: Request[AppState]) -> Response:
     return json_response({"object": "list", "data": page, "first_id": first, "last_id": last, "has_more": has_more})
 
 
-async def _find(request: Request[AppState], *, stored: bool = True) -> Run:
-    """The run that a path means. Raises UnknownResponse, for one too that was not to be `stored`."""
+async def _find(request: Request[AppState], *, until_ended: bool = False) -> Run:
+    """The run that a path means. Raises UnknownResponse.
+
+    So it does for one that is not to be stored, be it at once or once it has ended.
+    """
     named = request.path_params["response_id"]
     unknown = UnknownResponse(f"Response with id '{named}' not found.")
     try:
         run = await request.state["runs"].find(principal_of(request), run_id_of(named))
     except UnknownRun:
         raise unknown from None
-    if stored and not run.request.stored:
+    if not run.request.stored and not (until_ended and run.status not in ENDED):
         raise unknown
     return run
 
 
-def _told(answer: RunAnswer) -> Json:
+def _told(answer: RunAnswer, principal: Principal) -> Json:
     run, contents = answer.run, answer.contents
     whole, ended = run.status == "completed", run.status in ENDED
     items = items_of(run.id, contents.parts, attempt_of(contents.attempts))
-    told = response_object(_head(run), run.status, output_of(items, ended=ended, whole=whole), contents.end)
+    told = response_object(_head(run, principal), run.status, output_of(items, ended=ended, whole=whole), contents.end)
     return told | ({"completed_at": int(run.ended_at)} if whole and run.ended_at is not None else {})
 
 
-def _head(run: Run) -> Head:
-    return Head(run.id, run.model, run.created_at, run.request)
+def _head(run: Run, principal: Principal) -> Head:
+    head = Head(run.id, run.model, run.created_at, run.request)
+    return head if principal.owns(run.owner) else head_for_guests(head)

@@ -4,7 +4,7 @@ from typing import Final
 
 from headwater.core.events import End, Usage
 from headwater.core.run import ResponseOptions, RunRequest
-from headwater.errors import Invalid, UnknownPrevious, UnknownResponse
+from headwater.errors import Forbidden, Invalid, UnknownPrevious, UnknownResponse
 from headwater.formats.base import Head
 from headwater.formats.openai_ids import item_id, response_id
 from headwater.formats.responses_items import items_of, output_of
@@ -86,4 +86,5 @@ NO_PREVIOUS: Final = UnknownPrevious(
 NO_NUMBER: Final = Invalid(
     "starting_after must be the sequence_number of an event, not 'last'.", field="starting_after"
 )
+SHARED: Final = Forbidden("This response was shared with you: only its owner may see what was asked.")
 NO_ITEM: Final = Invalid("after: there is no item 'msg_1' among them.", field="after")

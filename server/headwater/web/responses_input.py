@@ -21,9 +21,7 @@ def messages_of(items: Sequence[Json]) -> list[Message]:
             case "message":
                 messages.append(_message(item, at))
             case "function_call":
-                # Calls that stand together, and the text before them, were one answer.
-                before = messages[-1] if messages and _is_answer(items, index) else None
-                messages[-1 if before else len(messages) :] = [_with_call(before, _call(item, at))]
+                _calls(messages).append(_call(item, at))
             case "function_call_output":
                 output = _content(item.get("output"), f"{at}.output")
                 messages.append(Message("tool", output, tool_call_id=_text(item, "call_id", at)))
@@ -41,16 +39,15 @@ def messages_of(items: Sequence[Json]) -> list[Message]:
     return messages
 
 
-def _is_answer(items: Sequence[Json], index: int) -> bool:
-    """Whether what stands before this call is of the same answer: another call, or what an assistant said."""
-    before = next((item for item in reversed(items[:index]) if item.get("type") != "reasoning"), {})
-    return before.get("type") == "function_call" or before.get("role") == "assistant"
-
-
-def _with_call(message: Message | None, call: Json) -> Message:
-    """The same answer with one more call."""
-    content, calls = (None, []) if message is None else (message.content, message.tool_calls or [])
-    return Message("assistant", content, tool_calls=[*calls, call])
+def _calls(messages: list[Message]) -> list[Json]:
+    """Where the next call belongs: calls that stand together, and the text before them, were one answer."""
+    before = messages[-1] if messages and messages[-1].role == "assistant" else None
+    if before is not None and before.tool_calls is not None:
+        return before.tool_calls
+    calls: list[Json] = []
+    content = None if before is None else before.content
+    messages[-1 if before else len(messages) :] = [Message("assistant", content, tool_calls=calls)]
+    return calls
 
 
 def _call(item: Json, at: str) -> Json:

@@ -28,7 +28,8 @@ def _items(message: Message) -> list[Json]:
     if message.content is not None:
         items.append(_item("message", role=message.role, content=_parts(message)))
     for call in message.tool_calls or ():
-        function = call.get("function") or {}
+        given = call.get("function")
+        function = given if isinstance(given, dict) else {}  # runs are started with calls of any shape
         name, arguments = function.get("name"), function.get("arguments")
         items.append(_item("function_call", call_id=call.get("id"), name=name, arguments=arguments))
     return items

@@ -57,7 +57,7 @@ class LogResponse(EventSourceResponse):
         self.on_close = on_close
         self._broken = False
         self.complete = False
-        """Whether it was told to its end."""
+        """Whether the run was told to its end."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection: Connection | None = scope.get("extensions", {}).get(EXTENSION)
@@ -89,17 +89,13 @@ class LogResponse(EventSourceResponse):
         cursor = self._cursor
         opening = cursor.format.opening(self._retry_ms)
         while (frame := await self._next()) is not None:
-            data = opening + frame.data if opening else frame.data
-            opening = b""
-            cursor.writing()
-            if len(data) <= PIECE_BYTES:
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-            else:
-                for piece in _pieces(data):
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            for piece in _pieces(opening, frame):
+                cursor.writing()  # anew: a slow reader of a large frame does take something
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
             cursor.written()
+            opening = b""
             if frame.after is not After.GO_ON:
-                self.complete = True
+                self.complete = frame.after is After.CLOSE and cursor.has_ended  # else the answer began anew
                 break
         self._broken = (
             frame.after is After.BREAK
@@ -155,7 +151,19 @@ def watch(connection: Connection, on_lost: Callable[[], None]) -> None:
         connection.flow.resume_reading()  # uvicorn pauses it after a large body, and then nobody is seen to leave
 
 
-def _pieces(data: bytes) -> Iterator[memoryview]:
+def _pieces(opening: bytes, frame: Frame) -> Iterator[bytes | memoryview]:
+    """All bytes of a frame, behind the connection's first. What is large is shared with other readers: never copied."""
+    if len(frame.data) <= PIECE_BYTES:
+        yield opening + frame.data
+    else:
+        if opening:
+            yield opening
+        yield from _cut(frame.data)
+    for data in frame.rest:
+        yield from _cut(data)
+
+
+def _cut(data: bytes) -> Iterator[memoryview]:
     view = memoryview(data)
     for start in range(0, len(view), PIECE_BYTES):
         yield view[start : start + PIECE_BYTES]
