@@ -53,9 +53,10 @@ from headwater.store.redis import RedisLimits, RedisStore, RedisVault
 from headwater.store.sqlite import SqliteLimits, SqliteStore, SqliteVault, open_vault_file
 from headwater.store.vault import Vault
 from headwater.tasks import running
-from headwater.web import chat, models, ops, responses, rooms, runs, tickets
+from headwater.web import ops, rooms, runs, tickets
 from headwater.web.auth import Credentials, on_refused
 from headwater.web.middleware import ResponseHead
+from headwater.web.openai import chat, models, responses
 from headwater.web.origins import (
     CORS_MAX_AGE_S,
     SENT_HEADERS,

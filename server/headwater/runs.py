@@ -18,7 +18,7 @@ from headwater.entropy import new_run_id, new_tag
 from headwater.errors import Draining, Forbidden, StoreUnavailable, TooMany, UnknownRun
 from headwater.executor import Executor
 from headwater.formats.base import Format
-from headwater.formats.responses_guest import form_for_guests
+from headwater.formats.responses.guest import form_for_guests
 from headwater.hub import Cursor, Hub
 from headwater.providers.catalog import Catalog
 from headwater.store.base import Contents, Created, IdempotencyKey, Lease, Page, Store

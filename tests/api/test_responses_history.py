@@ -10,7 +10,7 @@ from headwater.core.run import Message, Run, RunRequest
 from headwater.errors import Invalid
 from headwater.runs import Answer, Runs
 from headwater.store.base import Contents
-from headwater.web.responses_history import history_of
+from headwater.web.openai.responses_history import history_of
 
 pytestmark = pytest.mark.anyio
 

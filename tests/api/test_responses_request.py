@@ -8,9 +8,9 @@ import pytest
 
 from headwater.core.run import Message, Run, RunRequest
 from headwater.errors import Invalid
-from headwater.web.responses_input import messages_of
-from headwater.web.responses_items import input_items
-from headwater.web.responses_request import ResponseRequest, run_request
+from headwater.web.openai.responses_input import messages_of
+from headwater.web.openai.responses_items import input_items
+from headwater.web.openai.responses_request import ResponseRequest, run_request
 
 
 def asked(input: Any = "hi", history: tuple[Message, ...] = (), **fields: Any) -> RunRequest:

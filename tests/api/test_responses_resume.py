@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from headwater.formats.openai import run_id_of
 from tests.formats.responses import seen
 from tests.streaming.stage import SCRIPTED, Stage
 from tests.support.sse import EventStreamParser, Message
@@ -133,6 +134,7 @@ async def test_every_number_can_be_gone_on_from(stages: list[Stage]) -> None:
     """Of a response that is over, on a worker that did not make it."""
     id = await _start(stages[0])
     stage = stages[-1]
+    await stage.ended(run_id_of(id))  # so that it is not found queued, which nobody is told who comes later
     whole = await Reader([stage], random.Random(0), _url(id)).read(cuts=False)
     for index in range(0, len(whole.events), 3):
         number = whole.events[index]["sequence_number"]

@@ -11,7 +11,7 @@ from headwater.core.position import START, Position
 from headwater.core.run import ResponseOptions, RunRequest
 from headwater.formats.base import After
 from headwater.formats.responses import Responses
-from headwater.formats.responses_items import attempt_of, items_of, output_of
+from headwater.formats.responses.items import attempt_of, items_of, output_of
 from tests.core.logs import log_of
 from tests.formats.responses import HEAD, encoder_of, events, messages
 

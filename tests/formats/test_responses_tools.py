@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from headwater.formats.responses_tools import (
+from headwater.formats.responses.tools import (
     format_asked,
     format_told,
     tool_asked,

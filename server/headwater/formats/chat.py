@@ -14,10 +14,7 @@ from headwater.core.events import Attempt, Delta, End, FinishReason, Reasoning, 
 from headwater.core.position import Position
 from headwater.core.sse import encode
 from headwater.formats.base import After, Format, Frame, Head
-from headwater.formats.openai_ids import completion_id
-
-# Their SDKs take whatever ends with an empty line for an event with data, a `retry` and a comment behind an `id` too.
-KEEP_ALIVE: Final = b":\n"
+from headwater.formats.openai import KEEP_ALIVE, completion_id
 
 json = msgspec.json.Encoder().encode
 

@@ -25,10 +25,10 @@ from headwater.errors import (
     Unauthenticated,
     UnsupportedMediaType,
 )
-from headwater.formats.openai_ids import response_id
+from headwater.formats.openai import response_id
 from headwater.version import VERSION
 from headwater.web.examples import RUN_ID, STORE_AWAY
-from headwater.web.openai_errors import ErrorBody, error_body, is_openai, status_of
+from headwater.web.openai.errors import ErrorBody, error_body, is_openai, status_of
 from headwater.web.operation import Answer, Body, Operation, Parameter, operation_of
 from headwater.web.problems import PROBLEM, problem_of
 from headwater.web.shapes import Problem

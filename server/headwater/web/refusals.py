@@ -10,7 +10,7 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from headwater.errors import HeadwaterError, MethodNotAllowed
-from headwater.web.openai_errors import nothing_at, openai_error, speaks_openai
+from headwater.web.openai.errors import nothing_at, openai_error, speaks_openai
 from headwater.web.problems import PROBLEM, problem
 from headwater.web.shapes import Problem
 

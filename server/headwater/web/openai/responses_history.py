@@ -9,8 +9,8 @@ from headwater.core.access import Principal
 from headwater.core.lifecycle import ENDED
 from headwater.core.run import Message, RunRequest
 from headwater.errors import Forbidden, Invalid, UnknownPrevious, UnknownRun
-from headwater.formats.openai_ids import run_id_of
-from headwater.formats.responses_items import attempt_of, items_of, made_call_id
+from headwater.formats.openai import run_id_of
+from headwater.formats.responses.items import attempt_of, items_of, made_call_id
 from headwater.runs import Answer, Runs
 
 _FIELD: Final = "previous_response_id"

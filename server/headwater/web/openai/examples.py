@@ -17,7 +17,7 @@ from headwater.errors import (
 from headwater.formats.base import Head
 from headwater.formats.chat import completion
 from headwater.web import examples
-from headwater.web.chat_request import ChatRequest, StreamOptions
+from headwater.web.openai.chat_request import ChatRequest, StreamOptions
 from headwater.web.operation import Parameter
 
 _QUESTION: Final = {"role": "user", "content": "How do I resume a stream?"}

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from headwater.core.content import Part
 from headwater.core.events import Attempt
-from headwater.formats.openai_ids import item_id
+from headwater.formats.openai import item_id
 
 Json = dict[str, Any]
 Kind = Literal["text", "refusal", "reasoning", "tool_call"]

@@ -6,12 +6,12 @@ from headwater.core.events import End, Usage
 from headwater.core.run import ResponseOptions, RunRequest
 from headwater.errors import Forbidden, Invalid, UnknownPrevious, UnknownResponse
 from headwater.formats.base import Head
-from headwater.formats.openai_ids import item_id, response_id
-from headwater.formats.responses_items import items_of, output_of
-from headwater.formats.responses_object import response_object
+from headwater.formats.openai import item_id, response_id
+from headwater.formats.responses.items import items_of, output_of
+from headwater.formats.responses.object import response_object
 from headwater.web import examples
+from headwater.web.openai.responses_request import ResponseRequest
 from headwater.web.operation import Parameter
-from headwater.web.responses_request import ResponseRequest
 
 RESPONSE_ID: Final = response_id(examples.RUN_ID)
 

@@ -16,8 +16,8 @@ from headwater.core.events import Attempt, End, Entry, Span, Status, merge
 from headwater.core.lifecycle import ENDED
 from headwater.core.position import START, Position
 from headwater.formats.base import After, Frame, Head, Remembering, is_large, joined
-from headwater.formats.chat import KEEP_ALIVE
-from headwater.formats.responses_events import (
+from headwater.formats.openai import KEEP_ALIVE
+from headwater.formats.responses.events import (
     CLOSING,
     CREATED,
     DELTA,
@@ -31,9 +31,9 @@ from headwater.formats.responses_events import (
     json,
     opening,
 )
-from headwater.formats.responses_items import output_of
-from headwater.formats.responses_object import response_object, status_told
-from headwater.formats.responses_output import Grown, Output, text_of
+from headwater.formats.responses.items import output_of
+from headwater.formats.responses.object import response_object, status_told
+from headwater.formats.responses.output import Grown, Output, text_of
 
 _WHY: Final = {
     "code": "restarted",

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from headwater.core.run import RunRequest
 from headwater.formats.base import Format, Head
-from headwater.formats.responses import Responses
+from headwater.formats.responses.encoder import Responses
 
 _NOTHING: Final = RunRequest(input="")
 

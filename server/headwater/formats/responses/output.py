@@ -5,8 +5,8 @@ from io import StringIO
 from typing import Final
 
 from headwater.core.events import Delta, Reasoning, Refusal, Span, Text, ToolCall
-from headwater.formats.responses_events import delta_template
-from headwater.formats.responses_items import CallIds, Item, Kind, new_item
+from headwater.formats.responses.events import delta_template
+from headwater.formats.responses.items import CallIds, Item, Kind, new_item
 
 _KINDS: Final[dict[type, Kind]] = {Text: "text", Reasoning: "reasoning", Refusal: "refusal"}
 

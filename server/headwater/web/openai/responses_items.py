@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from headwater.core.run import Message, Run
-from headwater.formats.openai_ids import item_id
+from headwater.formats.openai import item_id
 
 Json = dict[str, Any]
 

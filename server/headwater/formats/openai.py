@@ -1,4 +1,9 @@
-"""What OpenAI's formats call a run: the same letters under the prefixes that their clients know."""
+"""What OpenAI's formats have in common: how they call a run, by the prefixes that their clients know."""
+
+from typing import Final
+
+# Their SDKs take whatever ends with an empty line for an event with data, a `retry` and a comment behind an `id` too.
+KEEP_ALIVE: Final = b":\n"
 
 _RUN = "run_"
 _RESPONSE = "resp_"

@@ -6,8 +6,8 @@ from typing import Any
 from headwater.core.events import End, Failure, Status, Usage
 from headwater.core.run import ResponseOptions, RunRequest
 from headwater.formats.base import Head
-from headwater.formats.openai_ids import response_id
-from headwater.formats.responses_tools import format_told, tool_choice_told, tool_told
+from headwater.formats.openai import response_id
+from headwater.formats.responses.tools import format_told, tool_choice_told, tool_told
 
 Json = dict[str, Any]
 

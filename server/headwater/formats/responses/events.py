@@ -12,7 +12,7 @@ import msgspec
 
 from headwater.core.position import Position
 from headwater.core.sse import encode
-from headwater.formats.responses_items import Item, ItemStatus, Kind
+from headwater.formats.responses.items import Item, ItemStatus, Kind
 
 SLOTS: Final = 16
 """Numbers to a seq. The end, behind which nothing comes, may have more."""

@@ -9,23 +9,25 @@ from headwater.core.lifecycle import ENDED
 from headwater.core.run import Run, RunRequest
 from headwater.errors import Forbidden, Invalid, RunNotEnded, UnknownResponse, UnknownRun
 from headwater.formats.base import Head
-from headwater.formats.openai_ids import response_id, run_id_of
+from headwater.formats.openai import response_id, run_id_of
 from headwater.formats.responses import Responses
-from headwater.formats.responses_guest import head_for_guests
-from headwater.formats.responses_items import attempt_of, items_of, output_of
-from headwater.formats.responses_object import Json, response_object
+from headwater.formats.responses.guest import head_for_guests
+from headwater.formats.responses.items import attempt_of, items_of, output_of
+from headwater.formats.responses.object import Json, response_object
 from headwater.runs import Answer as RunAnswer
 from headwater.state import AppState
-from headwater.web import examples, openai_examples, responses_examples
+from headwater.web import examples
 from headwater.web.auth import principal_of
 from headwater.web.following import OnDisconnect, Started, gone, on_disconnect, started_headers
+from headwater.web.openai import examples as openai_examples
+from headwater.web.openai import responses_examples
+from headwater.web.openai.responses_history import check_size, history_of
+from headwater.web.openai.responses_items import input_items
+from headwater.web.openai.responses_request import ResponseRequest, run_request
+from headwater.web.openai.responses_stream import response_stream, starting_after
 from headwater.web.operation import Answer, Body, operation
 from headwater.web.parse import idempotency_key, one_of, read_open_json, whole_number
 from headwater.web.render import json_response
-from headwater.web.responses_history import check_size, history_of
-from headwater.web.responses_items import input_items
-from headwater.web.responses_request import ResponseRequest, run_request
-from headwater.web.responses_stream import response_stream, starting_after
 
 # What OpenAI says of a list of input.
 _ROWS, _ROWS_MAX = 20, 100

@@ -7,8 +7,8 @@ from msgspec import Meta, Struct
 from msgspec.structs import fields
 
 from headwater.core.run import Label, Message, ResponseOptions, RunRequest
-from headwater.formats.responses_tools import format_asked, tool_asked, tool_choice_asked
-from headwater.web.responses_input import messages_of, refuse
+from headwater.formats.responses.tools import format_asked, tool_asked, tool_choice_asked
+from headwater.web.openai.responses_input import messages_of, refuse
 
 
 class TextOptions(Struct, frozen=True, kw_only=True, omit_defaults=True):

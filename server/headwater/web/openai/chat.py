@@ -7,9 +7,10 @@ from headwater.errors import Invalid
 from headwater.formats.base import Head
 from headwater.formats.chat import Chat, ChatWithUsage, completion
 from headwater.state import AppState
-from headwater.web import examples, openai_examples
-from headwater.web.chat_request import ChatRequest, in_their_words, run_request
+from headwater.web import examples
 from headwater.web.following import Started, gone, on_disconnect
+from headwater.web.openai import examples as openai_examples
+from headwater.web.openai.chat_request import ChatRequest, in_their_words, run_request
 from headwater.web.operation import Answer, Body, operation
 from headwater.web.parse import idempotency_key, read_open_json
 from headwater.web.render import json_response

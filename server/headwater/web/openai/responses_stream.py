@@ -9,7 +9,7 @@ from starlette.responses import Response
 from headwater.core.position import SEQ_MAX
 from headwater.errors import Invalid
 from headwater.formats.responses import Responses
-from headwater.formats.responses_events import SLOTS
+from headwater.formats.responses.events import SLOTS
 from headwater.hub import Cursor
 from headwater.state import AppState
 from headwater.web.auth import principal_of
