@@ -6,6 +6,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from headwater.errors import Invalid
+from headwater.web.openai.chat_request import in_their_words
 from tests.api.calls import BODY_MAX, DEADLINE_S, QUICK, SLOW, cancel, producing, start
 from tests.support.keys import JWT_SECRET, bearer, token
 from tests.support.server import ServerProcess
@@ -50,6 +52,22 @@ def test_what_is_wrong_with_a_request_is_named(
 ) -> None:
     kind = "permission_error" if status == 403 else "invalid_request_error"
     assert refused(api.post(CHAT, content=content, headers=headers), status, code, kind)["param"] == param
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/chat/nothing", "/v1/files/file-1"])
+def test_what_is_not_offered_is_said_as_openai_says_it(api: httpx2.Client, path: str) -> None:
+    assert refused(api.post(path, json={}), 404, "not_found")["message"] == f"There is nothing at {path}."
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/responses", "/models"])
+def test_a_client_whose_base_url_lacks_its_end_is_told_so(api: httpx2.Client, path: str) -> None:
+    assert "base URL of an OpenAI client ends in /v1" in refused(api.post(path, json={}), 404, "not_found")["message"]
+
+
+def test_a_field_that_the_provider_refuses_has_the_name_that_it_came_by() -> None:
+    error = Invalid("input[0].extra.text: not on this model.", field="input[0].extra.text")
+    told = in_their_words(error)
+    assert (told.field, told.detail) == ("messages[0].text", "messages[0].text: not on this model.")
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", CHAT), ("DELETE", CHAT), ("POST", "/v1/models")])

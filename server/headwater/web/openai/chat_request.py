@@ -97,7 +97,7 @@ def in_their_words(error: Invalid) -> Invalid:
     if field.startswith("extra."):
         theirs = field.removeprefix("extra.")
     elif re.match(r"input\b", field):
-        theirs = "messages" + field.removeprefix("input")
+        theirs = "messages" + field.removeprefix("input").replace(".extra.", ".", 1)
     else:
         return error
     return Invalid(error.detail.replace(field, theirs, 1), field=theirs, limit=error.limit)
