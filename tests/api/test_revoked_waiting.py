@@ -50,6 +50,11 @@ async def test_who_waits_is_refused_and_the_run_is_left_as_by_leaving(
         rows = (await api.get("/v1/runs", headers=bearer(other))).json().get("data")
         return rows and rows[0]["status"] == status and rows[0]
 
+    async def is_known() -> bool:
+        answers = [await api.get("/v1/runs", headers=headers) for headers in ({}, bearer(key), bearer(other))]
+        return [answer.status_code for answer in answers] == [401, 200, 200]
+
+    await eventually(is_known, DEADLINE_S, "the server asks, and knows the keys")
     asking = asyncio.create_task(api.post(path, json=body, headers=bearer(key)))
     await eventually(lambda: run("in_progress"), DEADLINE_S, "it is under way")
     await revoke(config, key)
