@@ -35,6 +35,31 @@ class Cursor:
     straight to its `line`, where it has one, and `next` does not return.
     """
 
+    __slots__ = (  # of 10,000 that are silent, each
+        "_ahead",
+        "_announced",
+        "_epoch",
+        "_keep_alive",
+        "_missed_call",
+        "_now",
+        "_on_close",
+        "_read_bytes",
+        "_replaces",
+        "_store",
+        "_verified",
+        "_waiter",
+        "form",
+        "format",
+        "gone_because",
+        "line",
+        "log",
+        "position",
+        "waits_for_store",
+        "writes",
+        "writing_since",
+        "written_at",
+    )
+
     def __init__(
         self,
         log: LiveLog,

@@ -89,10 +89,7 @@ class LogResponse(EventSourceResponse):
         cursor = self._cursor
         opening = cursor.format.opening(self._retry_ms)
         while (frame := await self._next()) is not None:
-            for piece in _pieces(opening, frame):
-                cursor.writing()  # anew: a slow reader of a large frame does take something
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            cursor.written()
+            await self._write(opening, frame, send)
             opening = b""
             if frame.after is not After.GO_ON:
                 self.complete = frame.after is After.CLOSE and cursor.has_ended  # else the answer began anew
@@ -106,6 +103,13 @@ class LogResponse(EventSourceResponse):
             return
         self.active = False
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _write(self, opening: bytes, frame: Frame, send: Send) -> None:
+        """Apart, so that a connection that then falls silent does not keep what it wrote."""
+        for piece in _pieces(opening, frame):
+            self._cursor.writing()  # anew: a slow reader of a large frame does take something
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        self._cursor.written()
 
     async def _next(self) -> Frame | None:
         try:
