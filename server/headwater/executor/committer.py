@@ -25,7 +25,7 @@ _REFUSALS = {
     Outcome.GONE: Answer.LOST,
     Outcome.DAMAGED: Answer.LOST,
 }
-# Entries in one commit from which on the next waits for more: the hand-over is then most of its cost.
+# Entries that would come within the longer wait, from which on it is taken: the hand-over is else most of the cost.
 BUSY_ENTRIES = 16
 # Entries in one store request: a full worker's, without holding the store's one writer for long.
 COMMIT_MAX = 2_000
@@ -63,10 +63,11 @@ class Committer:
     async def commit_for_ever(self) -> None:
         """Commit at once when it was quiet, after that at most once per `commit_ms`, when busy per `commit_busy_ms`."""
         loop = asyncio.get_running_loop()
-        tries = 0
+        tries, before = 0, 0.0
         while True:
             await self._more.wait()
-            started = loop.time()
+            started, since = loop.time(), before
+            before = started
             batch = _frozen(self._collect())
             productions = list(batch)
             if not batch:
@@ -88,7 +89,9 @@ class Committer:
             self._settle(productions, results)
             self._metrics.commits.observe(loop.time() - started)
             self._metrics.appends.inc(len(results))
-            await self._let_more_come(started, busy=len(results) >= BUSY_ENTRIES)
+            passed_ms = 1000 * (started - since) or 1.0  # what uvloop's clock can tell apart
+            expected = len(results) / passed_ms * self._config.commit_busy_ms
+            await self._let_more_come(started, busy=expected >= BUSY_ENTRIES)
 
     async def _let_more_come(self, since: float, *, busy: bool) -> None:
         """Wait for what the next commit shall hold; when busy for longer, but not with an answer's beginning."""
