@@ -26,7 +26,7 @@ from tests.api.calls import DEADLINE_S
 from tests.support.server import ServerProcess
 
 SEED = 20_260_101
-CASES = 8  # drawn for each operation; its examples and the borders of its schemas come on top
+CASES = 5  # drawn for each operation; its examples and the borders of its schemas come on top
 
 KEY = "only-for-these-tests"
 """Of one who may do everything on the server that asks."""
