@@ -14,7 +14,7 @@ from headwater.access import Access
 from headwater.core.access import ANONYMOUS, Principal
 from headwater.errors import BadRequest, HeadwaterError, StoreUnavailable, TooMany, Unauthenticated, Unavailable
 from headwater.state import AppState
-from headwater.web.parse import wants_event_stream
+from headwater.web.parse import path_of, wants_event_stream
 from headwater.web.refusals import refusal
 from headwater.web.stream import come_back
 
@@ -65,7 +65,7 @@ class Credentials(AuthenticationBackend):
     """The credential of a request, checked and counted. A WebSocket's is looked at by its handler, which can answer."""
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
-        if conn.scope["type"] != "http" or _path(conn.scope) in _OPEN_PATHS:
+        if conn.scope["type"] != "http" or path_of(conn.scope) in _OPEN_PATHS:
             return None
         try:
             principal = await _counted(_ours(conn))
@@ -91,7 +91,7 @@ def _ours(conn: HTTPConnection) -> HTTPConnection[AppState]:
 
 async def _counted(connection: HTTPConnection[AppState]) -> Principal | None:
     principal = await unless_guessed(connection, _principal(connection, connection.state["access"]))
-    if _path(connection.scope) != _METRICS:
+    if path_of(connection.scope) != _METRICS:
         connection.scope[RATES] = await connection.state["quotas"].request(principal, address_of(connection))
     return principal
 
@@ -137,12 +137,6 @@ def _bearer(connection: HTTPConnection[AppState]) -> str | None:
             headers={"WWW-Authenticate": "Bearer"},
         )
     return credential
-
-
-def _path(scope: Scope) -> str:
-    """The path within this app, wherever it is mounted."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "")) or "/"
 
 
 def _protocols(scope: Scope) -> list[str]:

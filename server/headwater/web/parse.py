@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.types import Scope
 
 from headwater.core.position import Position, parse_position
 from headwater.errors import (
@@ -218,3 +219,9 @@ def one_of(request: Request[AppState], name: str, choices: dict[str, Choice]) ->
 def wants_event_stream(request: HTTPConnection[AppState]) -> bool:
     """Whether the caller asked for server-sent events by `Accept`."""
     return "text/event-stream" in request.headers.get("accept", "")
+
+
+def path_of(scope: Scope) -> str:
+    """The path within this app, wherever it is mounted."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")) or "/"

@@ -21,6 +21,7 @@ from headwater.errors import (
     UnknownModel,
     UpstreamFailed,
 )
+from headwater.web.parse import path_of
 from headwater.web.problems import refusal_headers
 
 _encode = msgspec.json.Encoder().encode
@@ -66,12 +67,6 @@ def nothing_at(scope: Scope) -> NotFound:
     """The refusal of an address that there is not, with a hint where a client was set up half."""
     hint = ": the base URL of an OpenAI client ends in /v1 here" if path_of(scope).startswith(_WITHOUT_BASE) else ""
     return NotFound(f"There is nothing at {scope['path']}{hint}.")
-
-
-def path_of(scope: Scope) -> str:
-    """The path within this app, wherever it is mounted."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "")) or "/"
 
 
 def is_openai(path: str) -> bool:
