@@ -14,6 +14,16 @@ def new_run_id() -> str:
     return "run_" + _letters(26)
 
 
+def new_message_id() -> str:
+    """The id of what somebody says in a room: `msg_` and 26 characters of 130 bits."""
+    return "msg_" + _letters(26)
+
+
+def new_turn_id() -> str:
+    """The random part of an answer's ids: 26 characters of 130 bits."""
+    return _letters(26)
+
+
 def new_key_id() -> str:
     """A public name for an API key: 12 characters, of which no two keys are dealt the same."""
     return _letters(12)

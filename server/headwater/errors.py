@@ -3,7 +3,7 @@
 HeadwaterError
 ├── BadRequest 400          malformed JSON, position, header; UnknownPrevious
 ├── Forbidden 403
-├── NotFound 404            UnknownRun, UnknownResponse, UnknownModel
+├── NotFound 404            UnknownRun, UnknownResponse, UnknownModel, UnknownRoom, UnknownMessage
 ├── MethodNotAllowed 405
 ├── RequestTimeout 408      the body did not arrive in time: retryable
 ├── Conflict 409            IdempotencyConflict, RunNotEnded, RunCancelled
@@ -90,6 +90,14 @@ class UnknownResponse(NotFound):
 
 class UnknownModel(NotFound):
     code, title = "unknown_model", "Unknown model"
+
+
+class UnknownRoom(NotFound):
+    code, title = "unknown_room", "Unknown room"
+
+
+class UnknownMessage(NotFound):
+    code, title = "unknown_message", "Unknown message"
 
 
 class MethodNotAllowed(HeadwaterError):

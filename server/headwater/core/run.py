@@ -73,7 +73,8 @@ class Run(Struct, frozen=True, kw_only=True):
 
     `owner` is the tenant that it belongs to, `caller` the id of the principal who started it.
     `position` is the top of its log; `token` the fencing token of the newest lease, 0 before
-    the first; `cancelled` whether a cancel was accepted, which the `end` will say.
+    the first; `cancelled` whether a cancel was accepted, which the `end` will say. `room` is the id of the room whose
+    message it answers.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Run(Struct, frozen=True, kw_only=True):
     created_at: float
     caller: str = ""
     conversation: str | None = None
+    room: str | None = None
     status: Status = "queued"
     started_at: float | None = None
     ended_at: float | None = None
