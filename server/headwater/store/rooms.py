@@ -103,7 +103,7 @@ class Entered(Struct, frozen=True, kw_only=True):
     marks: dict[str, int]
 
 
-class Rooms(ABC):
+class RoomStore(ABC):
     """The contract. `tests/store/contract/rooms.py` holds every engine to it."""
 
     @abstractmethod
