@@ -5,16 +5,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from msgspec import Struct
 from starlette.applications import Starlette
-from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Route, WebSocketRoute
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from headwater.access import Access, Quotas
@@ -45,18 +43,20 @@ from headwater.providers.openai import OpenAIProvider, list_models
 from headwater.providers.python import AnswerFunction, PythonProvider, load_function, provider_of
 from headwater.providers.upstream import AFTER_FINISH_S, UpstreamOptions
 from headwater.redis_client import REDIS_SCHEMES, RedisClient, without_secrets
+from headwater.rooms import Companies, Rooms, Talk, Turns
+from headwater.rooms.budgets import RoomBudgets
+from headwater.rooms.starter import Starter
 from headwater.runs import Runs
 from headwater.state import AppState
 from headwater.store.base import Store
 from headwater.store.limits import Limits
-from headwater.store.redis import RedisLimits, RedisStore, RedisVault
-from headwater.store.sqlite import SqliteLimits, SqliteStore, SqliteVault, open_vault_file
+from headwater.store.redis import RedisLimits, RedisRooms, RedisStore, RedisVault
+from headwater.store.rooms import RoomStore
+from headwater.store.sqlite import SqliteLimits, SqliteRooms, SqliteStore, SqliteVault, open_vault_file
 from headwater.store.vault import Vault
 from headwater.tasks import running
-from headwater.web import ops, rooms, runs, tickets
 from headwater.web.auth import Credentials, on_refused
 from headwater.web.middleware import ResponseHead
-from headwater.web.openai import chat, models, responses
 from headwater.web.origins import (
     CORS_MAX_AGE_S,
     SENT_HEADERS,
@@ -67,60 +67,7 @@ from headwater.web.origins import (
     check_proxies,
 )
 from headwater.web.refusals import on_headwater_error, on_http_exception
-
-
-class RunConvertor(Convertor[str]):
-    """A run's id in a path: anything that could be one, so that an unknown one gets a precise answer."""
-
-    regex = "[A-Za-z0-9_-]{1,64}"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
-class ResponseConvertor(RunConvertor):
-    """A response's id in a path; what OpenAI has beside them, and there is not here, is none."""
-
-    regex = f"(?!(?:input_tokens|compact)$){RunConvertor.regex}"
-
-
-class RoomConvertor(RunConvertor):
-    """A room's name in a path: as it is, so that it reads the same in an address, a claim and a log."""
-
-    regex = "[A-Za-z0-9._~-]{1,128}"
-
-
-register_url_convertor("run", RunConvertor())
-register_url_convertor("response", ResponseConvertor())
-register_url_convertor("room", RoomConvertor())
-
-# The busiest first: they are looked through in this order.
-ROUTES: Final[list[BaseRoute]] = [
-    Route("/v1/runs", runs.create_run, methods=["POST"]),
-    Route("/v1/runs", runs.list_runs, methods=["GET"]),
-    Route("/v1/runs/{run_id:run}", runs.get_run, methods=["GET"]),
-    Route("/v1/runs/{run_id:run}", runs.delete_run, methods=["DELETE"]),
-    Route("/v1/runs/{run_id:run}/cancel", runs.cancel_run, methods=["POST"]),
-    Route("/v1/runs/{run_id:run}/events", runs.run_events, methods=["GET"]),
-    Route("/v1/chat/completions", chat.create_completion, methods=["POST"]),
-    Route("/v1/responses", responses.create_response, methods=["POST"]),
-    Route("/v1/responses/{response_id:response}", responses.get_response, methods=["GET"]),
-    Route("/v1/responses/{response_id:response}", responses.delete_response, methods=["DELETE"]),
-    Route("/v1/responses/{response_id:response}/cancel", responses.cancel_response, methods=["POST"]),
-    Route("/v1/responses/{response_id:response}/input_items", responses.list_input_items, methods=["GET"]),
-    Route("/v1/models", models.list_models, methods=["GET"]),
-    Route("/v1/models/{model:path}", models.get_model, methods=["GET"]),
-    WebSocketRoute("/v1/rooms/{room:room}/ws", rooms.room_socket),
-    Route("/v1/tickets", tickets.create_ticket, methods=["POST"]),
-    Route("/", ops.page),
-    Route("/healthz", ops.healthz),
-    Route("/readyz", ops.readyz),
-    Route("/metrics", ops.metrics),
-    Route("/openapi.json", ops.openapi),
-]
+from headwater.web.routes import ROUTES
 
 
 def create_app(
@@ -190,29 +137,33 @@ async def _lifespan(
         catalog = await _build_catalog(config, sources, environ, http)
         stack.push_async_callback(catalog.close)
         worker = new_worker_id()
-        store, broadcaster, vault, limits = build_backend(config, worker)
+        store, rooms, broadcaster, vault, limits = build_backend(config, worker)
         await store.open()
         stack.push_async_callback(store.close)
         access = Access(vault, tokens, configured_keys(config.keys), config)
         await access.open()
         quotas = Quotas(worker, limits, store, config, lambda: access.asks)
-        hub = Hub(store, broadcaster, config, metrics)
+        hub = Hub(store, rooms, broadcaster, config, metrics)
         forgetting = Forgetting(store, quotas.run_gone)
-
-        def on_ended(run: Run, end: End) -> None:
-            quotas.spend(run, end)
-            forgetting.ended(run)
-
-        executor = Executor(worker, store, hub, catalog, config, metrics, on_ended)
+        after = _AfterRuns(hub, quotas, forgetting)
+        executor = Executor(worker, store, hub, catalog, config, metrics, after.produced)
         broadcaster.on_cancel(worker, executor.stop_cancelled)
         await broadcaster.open()
         stack.push_async_callback(broadcaster.close)
         stack.push_async_callback(hub.close)
+        use_cases = Runs(store, hub, executor, catalog, config, quotas, after.ended)
+        budgets = RoomBudgets(limits)
+        starter = Starter(rooms, catalog, quotas, budgets, hub.publish, executor.wake)
+        turns = after.turns = Turns(rooms, starter, budgets, executor, use_cases.stop)
+        companies = Companies(worker, limits, hub)
+        doors = Rooms(rooms, hub, companies, catalog, config)
+        talk = Talk(rooms, hub, doors, use_cases, turns, companies, catalog)
         await stack.enter_async_context(running(hub.look_after, access.look_after, *quotas.loops))
+        await stack.enter_async_context(running(companies.look_after, turns.sweep_for_ever))
+        stack.push_async_callback(turns.close)
         await stack.enter_async_context(running(*executor.loops))
         stack.push_async_callback(forgetting.close)
         stack.push_async_callback(executor.close)
-        use_cases = Runs(store, hub, executor, catalog, config, quotas, forgetting.ended)
         departures = Departures(store, hub, executor, use_cases.stop)
         stack.push_async_callback(departures.close)
         yield AppState(
@@ -226,15 +177,41 @@ async def _lifespan(
             executor=executor,
             metrics=metrics,
             runs=use_cases,
-            background=Background(store, executor),
+            rooms=doors,
+            talk=talk,
+            background=Background(store, rooms, executor),
             departures=departures,
         )
+
+
+class _AfterRuns:
+    """What follows the end of a run: it is counted, a room hears of it, and one that is not to be stored is removed."""
+
+    def __init__(self, hub: Hub, quotas: Quotas, forgetting: Forgetting) -> None:
+        self.turns: Turns | None = None
+        self._hub = hub
+        self._quotas = quotas
+        self._forgetting = forgetting
+
+    def produced(self, run: Run, end: End) -> None:
+        """It was produced here."""
+        self._quotas.spend(run, end)
+        self.ended(run, end)
+
+    def ended(self, run: Run, end: End | None = None) -> None:
+        """Its end is stored."""
+        self._forgetting.ended(run)
+        if run.room is not None:
+            self._hub.look(run.room)
+            if self.turns is not None:
+                self.turns.ended(run, end)
 
 
 class Backend(NamedTuple):
     """What one worker keeps and hears, all of it in one place."""
 
     store: Store
+    rooms: RoomStore
     broadcaster: Broadcaster
     vault: Vault
     limits: Limits
@@ -248,13 +225,14 @@ def build_backend(config: Config, worker: str) -> Backend:
     scheme, _, rest = config.store.partition(":")
     if scheme == "sqlite" and rest:
         store = SqliteStore(rest, run_ttl_s=config.run_ttl_s, synchronous=config.sqlite_synchronous)
-        return Backend(store, LocalBroadcaster(), SqliteVault(store), SqliteLimits(store))
+        return Backend(store, SqliteRooms(store), LocalBroadcaster(), SqliteVault(store), SqliteLimits(store))
     if scheme in REDIS_SCHEMES:
         prefix, timeout_s = config.redis_prefix, config.store_timeout_s
         client = RedisClient(config.store, timeout_s=timeout_s)
         wait_s = config.wait_for_store_s
         return Backend(
             RedisStore(client, worker, prefix=prefix, run_ttl_s=config.run_ttl_s, wait_s=wait_s),
+            RedisRooms(client, worker, prefix=prefix),
             RedisBroadcaster(client, worker, prefix=prefix, timeout_s=timeout_s),
             RedisVault(client, prefix=prefix),
             RedisLimits(client, prefix=prefix),

@@ -14,6 +14,7 @@ from headwater.core.run import Run, RunRequest
 from headwater.errors import HeadwaterError, StoreUnavailable
 from headwater.executor import Executor
 from headwater.store.base import Store
+from headwater.store.rooms import RoomStore
 from headwater.tasks import say_why_it_failed
 
 log = logging.getLogger("headwater.background")
@@ -22,6 +23,8 @@ log = logging.getLogger("headwater.background")
 SWEEP_EVERY_S = 60.0
 # Removed in one step: holds the store's one writer for a few milliseconds.
 SWEEP_RUNS = 200
+# Each takes a few milliseconds where much has outlived its age.
+SWEEP_ROOMS = 20
 # Steps after one response, so that a backlog shrinks faster than a full worker makes it.
 SWEEP_STEPS = 50
 # Whoever follows a run that is not to be stored gets its end within this, or comes back for it.
@@ -33,8 +36,11 @@ _NOTHING: Final = RunRequest(input="")
 class Background:
     """The tasks that responses carry."""
 
-    def __init__(self, store: Store, executor: Executor, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: Store, rooms: RoomStore, executor: Executor, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
+        self._rooms = rooms
         self._executor = executor
         self._clock = clock
         self._swept_at = -SWEEP_EVERY_S
@@ -53,9 +59,10 @@ class Background:
         try:
             for _ in range(SWEEP_STEPS):
                 if await self._store.expire(SWEEP_RUNS) < SWEEP_RUNS:
-                    return
+                    break
+            await self._rooms.trim(SWEEP_ROOMS)
         except StoreUnavailable as error:
-            log.warning("expired runs were not removed: %s", error.detail)
+            log.warning("what has expired was not removed: %s", error.detail)
 
 
 class Forgetting:

@@ -57,6 +57,11 @@ class Config(Struct, frozen=True, kw_only=True):
     input_bytes: int = 1024 * 1024  # of a run's body; some 250,000 tokens, above most models' context
     output_tokens_per_day: int = 0  # of a principal; what a token costs only the operator knows
 
+    # -- rooms
+    rooms_on_the_fly: bool = True  # whoever may write in a room makes it by coming in
+    room_commands_per_s: float = 20.0  # of one socket; faster than anybody types, and than a page tells of typing
+    room_commands_burst: int = 100  # at once; what a client sends again after it was cut off
+
     # -- durability
     sqlite_synchronous: str = "NORMAL"  # survives kill -9; FULL also survives power loss, for an fsync a commit
     run_ttl_s: float = 86_400.0  # a day to come back to an answer, as OpenAI-compatible clients expect at least

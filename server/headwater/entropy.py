@@ -19,6 +19,11 @@ def new_message_id() -> str:
     return "msg_" + _letters(26)
 
 
+def new_client_id() -> str:
+    """A name for a message whose sender gave it none: 26 characters of 130 bits."""
+    return _letters(26)
+
+
 def new_turn_id() -> str:
     """The random part of an answer's ids: 26 characters of 130 bits."""
     return _letters(26)

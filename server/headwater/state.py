@@ -11,6 +11,7 @@ from headwater.http_client import HttpClient
 from headwater.hub import Hub
 from headwater.metrics import Metrics
 from headwater.providers.catalog import Catalog
+from headwater.rooms import Rooms, Talk
 from headwater.runs import Runs
 from headwater.store.base import Store
 
@@ -28,5 +29,7 @@ class AppState(TypedDict):
     executor: Executor
     metrics: Metrics
     runs: Runs
+    rooms: Rooms
+    talk: Talk
     background: Background
     departures: Departures

@@ -16,8 +16,9 @@ from starlette.testclient import TestClient
 import headwater
 from headwater.core.run import RunRequest
 from headwater.errors import ConfigError
-from tests.api.calls import QUICK, messages, problem
+from tests.api.calls import DEADLINE_S, QUICK, messages, problem
 from tests.support.sse import Follower
+from tests.support.waiting import wait_until
 
 
 async def shout(request: RunRequest) -> AsyncGenerator[Any, None]:
@@ -61,6 +62,47 @@ def test_urls_are_under_the_path(host: TestClient) -> None:
     assert host.get(run["url"]).json()["events_url"] == run["events_url"]
     assert host.post(run["cancel_url"]).json()["id"] == run["id"]
     assert host.delete(run["url"]).status_code == 204
+
+
+def test_a_rooms_urls_are_under_the_path_too(host: TestClient) -> None:
+    response = host.put("/llm/v1/rooms/lobby", json={})
+    room = response.json()
+    assert response.headers["location"] == "/llm/v1/rooms/lobby"
+    urls = [room[name] for name in ("events_url", "messages_url", "socket_url")]
+    assert urls == [f"/llm/v1/rooms/lobby/{name}" for name in ("events", "messages", "ws")]
+    assert host.get("/llm/v1/rooms").json()["data"] == [room]
+    said = host.post(room["messages_url"], json={"text": "hello"}).json()
+    assert host.get(room["messages_url"]).json()["data"] == [said]
+    assert host.head(room["events_url"]).status_code == 200
+
+
+def test_a_room_is_heard_under_a_server_that_only_knows_asgi(host: TestClient) -> None:
+    room = host.put("/llm/v1/rooms/heard", json={}).json()
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": room["events_url"], "root_path": ""}
+    scope |= {"query_string": b"", "headers": [], "state": host.app_state}
+    heard = bytearray()
+
+    async def listen() -> None:
+        over = asyncio.Event()
+
+        async def receive() -> Any:
+            await over.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            heard.extend(message.get("body", b""))
+            if b"event: message" in heard:
+                over.set()
+
+        await host.app(scope, receive, send)
+
+    assert host.portal is not None
+    listening = host.portal.start_task_soon(listen)
+    wait_until(lambda: b"event: joined" in heard, what="it listens")
+    said = host.post(room["messages_url"], json={"text": "hello"}).json()
+    listening.result(DEADLINE_S)
+    (message,) = [event for event in messages(heard.decode()) if event.event == "message"]
+    assert message.json == {"type": "message", **said}
 
 
 def test_a_function_given_in_code_is_a_model(host: TestClient) -> None:

@@ -17,11 +17,12 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from headwater.app import ROUTES, create_app
+from headwater.app import create_app
 from headwater.config import Config
 from headwater.core.position import parse_position
 from headwater.web.openapi import Document
 from headwater.web.operation import operation_of
+from headwater.web.routes import ROUTES
 from tests.api.calls import DEADLINE_S
 from tests.support.server import ServerProcess
 
@@ -32,6 +33,7 @@ KEY = "only-for-these-tests"
 """Of one who may do everything on the server that asks."""
 ASKING = {"keys": KEY, "requests_per_minute": 0, "address_requests_per_minute": 0, "parallel_runs": 0}
 
+ROOM = "furnished"
 # A model that is ready at once: streams that are asked for by chance must not take their time.
 QUICK = "async def answer(request):\n    yield 'Right '\n    yield 'away.'\n"
 MODELS = 'default = "quick"\n[models.quick]\nprovider = "python:quick:answer"\n'
@@ -130,6 +132,7 @@ class House:
         self.asks = key is not None
         self._numbers: Counter[str] = Counter()  # of each operation's cases, whatever was tried before it
         self._api = httpx2.Client(base_url=server.url, headers=self.headers, timeout=DEADLINE_S)
+        self._api.put(f"/v1/rooms/{ROOM}", json={}).raise_for_status()
 
     def close(self) -> None:
         self._api.close()
@@ -137,6 +140,9 @@ class House:
     def furnish(self, case: Case[Any]) -> None:
         """Make every other case one that is about something: a run that is there, a key that is new."""
         case.query.pop("ticket", None)  # a second credential is always refused
+        endless = case.operation.label == "GET /v1/rooms/{room}/events"
+        if endless:
+            case.path_parameters["room"] = "nowhere"  # elsewhere something may be said for ever
         body = case.body if isinstance(case.body, dict) else {}
         if body.get("model") == "demo":
             del body["model"]  # it speaks at a reader's pace
@@ -146,6 +152,8 @@ class House:
             return
         if "run_id" in case.path_parameters:
             case.path_parameters["run_id"] = self._new_run()
+        if "room" in case.path_parameters and not endless:
+            case.path_parameters["room"] = ROOM
         if "model" in case.path_parameters:
             case.path_parameters["model"] = "quick"
         if isinstance(body.get("run"), str):
@@ -175,7 +183,7 @@ def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     (directory / "quick.py").write_text(QUICK)
     (directory / "headwater.toml").write_text(MODELS)
     asks = request.param == "asking"
-    settings = {"drain_s": 0, "drain_spread_s": 0, **(ASKING if asks else {})}
+    settings = {"drain_s": 0, "drain_spread_s": 0, "rooms_on_the_fly": False, **(ASKING if asks else {})}
     with ServerProcess(directory, settings=settings) as server:
         house = House(server, KEY if asks else None)
         yield house

@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from tests.api.calls import DEADLINE_S, SLOW, cancel, ended, problem, producing, start
+from tests.api.rooms import make
 from tests.support.server import ServerProcess
 from tests.support.sse import EventStreamParser
 from tests.support.waiting import wait_until
@@ -66,6 +67,16 @@ def test_readers(small: httpx2.Client) -> None:
         assert parser.retry_ms is not None and parser.retry_ms >= 1000
     cancel(small, run)
     wait_until(lambda: small.get(run["events_url"]).status_code == 200, what="the next reader is let in")
+
+
+def test_listeners_of_a_room(small: httpx2.Client) -> None:
+    room = make(small)
+    with a_reader(small, room["events_url"]):
+        too_many(small.get(room["events_url"]), 1)
+        response = small.get(room["events_url"], headers=SSE)
+        parser = EventStreamParser()
+        assert (response.status_code, parser.feed(response.content)) == (200, [])
+        assert parser.retry_ms is not None and parser.retry_ms >= 1000
 
 
 def test_a_start_whose_reader_is_one_too_many_starts_nothing(small: httpx2.Client) -> None:

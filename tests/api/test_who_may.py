@@ -11,12 +11,13 @@ import pytest
 from msgspec import Struct
 from starlette.routing import Route, WebSocketRoute
 
-from headwater.app import ROUTES
 from headwater.config import Config
 from headwater.core.access import SCOPES
-from headwater.core.session import COMMANDS
+from headwater.core.commands import COMMANDS
 from headwater.web.operation import operation_of
+from headwater.web.routes import ROUTES
 from tests.api.calls import DEADLINE_S, ENDED, QUICK, SLOW
+from tests.api.rooms import new_name
 from tests.support.keys import JWT_SECRET, add_key, bearer, revoke, token
 from tests.support.server import ServerProcess
 from tests.support.sockets import closed, denied, room, say
@@ -28,14 +29,16 @@ pytestmark = pytest.mark.anyio
 class Row(Struct, frozen=True):
     """How to call a route so that it succeeds with `status`; `{run}` is a run of the caller's tenant.
 
-    `stranger` is what another tenant's caller gets; `ended` says that the run must have ended.
+    `stranger` is what another tenant's caller gets; `ended` says that the run must have ended, `endless` that the
+    answer has no end; `new` that the room must not be there.
     """
 
     status: int
     stranger: int
     body: dict[str, Any] | None = None
     ended: bool = False
-    query: str = ""
+    endless: bool = False
+    new: bool = False
 
 
 ROWS = {
@@ -53,6 +56,12 @@ ROWS = {
     "GET /v1/responses/{response_id:response}/input_items": Row(200, 404),
     "GET /v1/models": Row(200, 200),
     "GET /v1/models/{model:path}": Row(200, 200),
+    "GET /v1/rooms": Row(200, 200),
+    "PUT /v1/rooms/{room:room}": Row(201, 201, {}, new=True),
+    "GET /v1/rooms/{room:room}": Row(200, 404),
+    "GET /v1/rooms/{room:room}/messages": Row(200, 404),
+    "POST /v1/rooms/{room:room}/messages": Row(201, 404, {"text": "hello"}),
+    "GET /v1/rooms/{room:room}/events": Row(200, 404, endless=True),
     "POST /v1/tickets": Row(201, 404, {"run": "{run}"}),
     "GET /metrics": Row(200, 200),
 }
@@ -107,6 +116,8 @@ class House:
         right = self.credentials["right"]
         self.credentials["wrong secret"] = right[:-4] + ("aaaa" if not right.endswith("aaaa") else "bbbb")
         await revoke(self.config, self.credentials["revoked"])
+        self.room = new_name()
+        self.api.put(f"/v1/rooms/{self.room}", json={}, headers=bearer(right)).raise_for_status()
 
     def run(self, *, ended: bool) -> str:
         """A new run of the right caller's."""
@@ -117,15 +128,19 @@ class House:
             wait_until(lambda: self.api.get(run["url"], headers=headers).json()["status"] in ENDED)
         return str(run["id"])
 
-    def call(self, name: str, credential: str | None) -> httpx2.Response:
-        """Call a route as somebody, on a run of its own."""
+    def call(self, name: str, credential: str | None, of: str = "") -> httpx2.Response:
+        """Call a route as somebody, on a run of its own, or `of` this name."""
         row = ROWS[name]
-        run = self.run(ended=row.ended) if "_id:" in name or (row.body and "run" in row.body) else ""
+        run = of or (self.run(ended=row.ended) if "_id:" in name or (row.body and "run" in row.body) else "")
         method, _, path = name.partition(" ")
         body = row.body and {key: value if value != "{run}" else run for key, value in row.body.items()}
         headers = {} if credential is None else bearer(self.credentials[credential])
         path = re.sub(r"\{\w+_id:\w+\}", run, path).replace("{model:path}", "demo")
-        return self.api.request(method, path, json=body, headers=headers)
+        path = path.replace("{room:room}", of or (new_name() if row.new else self.room))
+        with self.api.stream(method, path, json=body, headers=headers) as response:
+            if response.status_code != 200 or not row.endless:
+                response.read()
+        return response
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +150,8 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    settings = {"jwt_secret": JWT_SECRET, "drain_s": 0, "drain_spread_s": 0, "address_requests_per_minute": 0}
-    server = ServerProcess(tmp_path_factory.mktemp("who"), settings=settings)
+    settings = {"jwt_secret": JWT_SECRET, "address_requests_per_minute": 0, "rooms_on_the_fly": False}
+    server = ServerProcess(tmp_path_factory.mktemp("who"), settings={**settings, "drain_s": 0, "drain_spread_s": 0})
     async with server:
         with httpx2.Client(base_url=server.url, timeout=DEADLINE_S) as api:
             house = House(server, api)
@@ -182,13 +197,11 @@ async def test_whoever_may_gets_it(house: House, name: str, who: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ROWS))
-async def test_another_tenants_run_is_an_unknown_one(house: House, name: str) -> None:
+async def test_another_tenants_run_or_room_is_an_unknown_one(house: House, name: str) -> None:
     response = house.call(name, "stranger")
     assert response.status_code == ROWS[name].stranger, response.text
     if response.status_code == 404:
-        known_as = "responses" if is_openai(name) else "runs"
-        unknown = house.api.get(f"/v1/{known_as}/run_unknown", headers=bearer(house.credentials["stranger"]))
-        assert re.sub(r"run_\w+", "run_unknown", response.text) == unknown.text
+        assert re.sub(r"(run|room)_\w+", "nobodys", response.text) == house.call(name, "stranger", of="nobodys").text
 
 
 async def test_a_socket_lets_in_whoever_a_request_would(house: House) -> None:
@@ -239,6 +252,64 @@ async def test_a_run_that_was_shared_by_claim_is_seen_and_no_other(house: House)
     writer = bearer(token(sub="guest", tenant="elsewhere", scope="runs:write", runs=[shared]))
     refused = house.api.delete(f"/v1/runs/{shared}", headers=writer)
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden"), "only its owner may delete it"
+
+
+async def test_a_room_that_was_shared_by_claim_is_open_in_that_role_and_no_other_is(house: House) -> None:
+    url, other = f"/v1/rooms/{house.room}", "/v1/rooms/other"
+    everything = " ".join(SCOPES - {"admin"})
+
+    def statuses(role: str, scope: str = "") -> list[int]:
+        headers = bearer(token(sub="guest", rooms={house.room: role}, scope=scope))
+        asked = [
+            house.api.get(url, headers=headers),
+            house.api.get(f"{url}/messages", headers=headers),
+            house.api.head(f"{url}/events", headers=headers),
+            house.api.post(f"{url}/messages", json={"text": "hello"}, headers=headers),
+            house.api.put(url, json={}, headers=headers),
+        ]
+        assert house.api.get(other, headers=headers).status_code == 403
+        assert house.api.get("/v1/rooms", headers=headers).status_code == 403, "there are others in the list"
+        return [response.status_code for response in asked]
+
+    assert statuses("read") == statuses("read", everything) == [200, 200, 200, 403, 403]
+    assert statuses("write") == statuses("write", everything) == [200, 200, 200, 201, 403]
+    assert statuses("moderate") == [200, 200, 200, 201, 200]
+    nowhere = bearer(token(sub="guest", rooms={}, scope=everything))
+    assert house.api.get(url, headers=nowhere).status_code == 403
+
+
+async def test_whoever_may_take_part_can_make_a_room_and_only_a_moderator_can_change_it(house: House) -> None:
+    url, writer = f"/v1/rooms/{new_name()}", bearer(token(scope="rooms:write"))
+    assert house.api.put(url, json={"title": "Mine"}, headers=writer).status_code == 201
+    refused = house.api.put(url, json={"title": "Yours"}, headers=writer)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    changed = house.api.put(url, json={"title": "Ours"}, headers=bearer(token(scope="admin")))
+    assert (changed.status_code, changed.json()["title"]) == (200, "Ours")
+
+
+async def test_a_message_is_by_whom_the_credential_names(house: House) -> None:
+    url = f"/v1/rooms/{house.room}/messages"
+    ann = bearer(token(sub="ann", name="Ann", scope="rooms:write"))
+    said = house.api.post(url, json={"text": "hello", "name": "Bob"}, headers=ann).json()
+    assert (said["by"], said["name"]) == ("user:ann", "Ann"), "a person is who the token says"
+    key = house.credentials["right"]
+    said = house.api.post(url, json={"text": "hello", "name": "CI"}, headers=bearer(key)).json()
+    assert (said["by"], said["name"]) == (f"key:{key.split('_')[1]}", "CI"), "a key may speak under any name"
+
+
+async def test_a_rooms_ticket_is_for_its_socket(house: House) -> None:
+    issued = house.api.post("/v1/tickets", json={"room": house.room}, headers=bearer(house.credentials["right"]))
+    for path in ("", "/messages", "/events"):
+        query = {"ticket": issued.json()["ticket"]}
+        assert house.api.get(f"/v1/rooms/{house.room}{path}", params=query).status_code == 403
+
+
+async def test_a_rooms_stream_ends_with_the_credential(house: House) -> None:
+    url, headers = f"/v1/rooms/{house.room}/events", bearer(token(scope="rooms:read", expires_in=1))
+    with house.api.stream("GET", url, headers=headers) as response:
+        assert response.status_code == 200
+        response.read()  # returns
+    assert house.api.get(url, headers=headers).status_code == 401
 
 
 async def test_a_ticket_lets_a_page_follow_one_run_as_often_as_it_likes(house: House) -> None:

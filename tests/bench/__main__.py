@@ -29,6 +29,8 @@ LOAD_TIMEOUT_S = PATIENCE_S + 60.0
 AS_GOOD_AS = 1.1
 # Errors shown of one load: enough to see the kind.
 ERRORS_SHOWN = 5
+# Of people talking, in lengths of a stream: 16 s at 20 messages a second. Longer than this is not waited for.
+ROOM_STREAMS, ROOM_SECONDS_MAX = 4, 30.0
 # LiteLLM needs three times as long for its 100 streams; with longer ones a slow machine would run into PATIENCE_S.
 LITELLM_SECONDS_MAX = 6.0
 
@@ -37,7 +39,7 @@ class Scenario(Struct, frozen=True):
     """`peer` and `own` are who is compared: a file of `peers/`, or one of `_SUBJECTS`."""
 
     name: str
-    kind: Literal["relay", "fanout", "idle", "litellm"]
+    kind: Literal["relay", "fanout", "idle", "litellm", "rooms"]
     peer: str
     streams: int
     rate: int
@@ -51,6 +53,11 @@ FIRST_P50 = Figure("first token, newcomers p50", lambda r: r.first_ms[0], "ms")
 FIRST_P99 = Figure("first token, newcomers p99", lambda r: r.first_ms[1], "ms")
 DELAY_P50 = Figure("delay of a token p50", lambda r: r.delay_ms[0], "ms")
 DELAY_P99 = Figure("delay of a token p99", lambda r: r.delay_ms[1], "ms")
+DELIVERY = Figure("CPU per delivery", lambda r: r.cpu_us, "µs")
+REDIS = Figure("Redis, per delivery", lambda r: r.redis_us, "µs")
+MESSAGE_P50 = Figure("sending to receipt p50", lambda r: r.delay_ms[0], "ms")
+MESSAGE_P99 = Figure("sending to receipt p99", lambda r: r.delay_ms[1], "ms")
+UNLIKE = Figure("who saw another order", lambda r: r.unlike, "members")
 MEMORY = Figure("memory of each", lambda r: r.idle_kb, "KB", own_max=24)
 
 
@@ -81,6 +88,9 @@ def scenarios(seconds: float) -> Iterator[Scenario]:
         figures = [figure, FIRST_P50, FIRST_P99, DELAY_P50, DELAY_P99]
         name = f"{streams} × 50, chat completions"
         yield Scenario(name, "litellm", "litellm", streams, 50, tokens, figures)
+    messages = round(20 * min(seconds * ROOM_STREAMS, ROOM_SECONDS_MAX))
+    figures = [DELIVERY, REDIS, MESSAGE_P50, MESSAGE_P99, UNLIKE]
+    yield Scenario("20 messages/s, room of 1,000", "rooms", "socketio", 1_000, 20, messages, figures, "two workers")
 
 
 def load(job: Job) -> Result:
@@ -114,6 +124,8 @@ _SUBJECTS: dict[str, Callable[[Server, Path], AbstractContextManager[Server]]] =
     "headwater": servers.headwater,
     "on redis": servers.on_redis,
     "litellm": litellm_proxy.litellm_proxy,
+    "socketio": servers.socketio_of_two,
+    "two workers": servers.rooms_of_two,
 }
 
 
@@ -125,7 +137,7 @@ def _measure(scenario: Scenario, who: str) -> Result:
         _subject(who, model, Path(name)) as (server, producer),
     ):
         # LiteLLM speaks the upstream's own wire, and is answered in kind; the plain relay knows no other.
-        chat = scenario.kind == "litellm" or who == "relay"
+        chat = scenario.kind == "litellm" or who in ("relay", "socketio")
         job = Job(scenario.kind, chat, scenario.streams, scenario.rate, scenario.tokens, server, model, producer)
         if scenario.kind != "idle":  # that one warms up on its own run
             warmup = load(replace(job, streams=20, tokens=20))
@@ -157,7 +169,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one round of short streams: a look, not a measurement")
     parser.add_argument("--seconds", type=float, help="length of a stream (default 4, quick 1.5)")
     parser.add_argument("--rounds", type=int, help="how often each pair is measured (default 3, quick 1)")
-    parser.add_argument("--only", choices=("relay", "fanout", "idle", "litellm"), help="one kind of scenario")
+    parser.add_argument("--only", choices=("relay", "fanout", "idle", "litellm", "rooms"), help="one kind of scenario")
     parser.add_argument("--redis", action="store_true", help="only what is measured with a Redis")
     options = parser.parse_args()
     seconds = options.seconds or (1.5 if options.quick else 4.0)

@@ -7,7 +7,6 @@ just the streaming: from the first request of a relay, from the first token of a
 import asyncio
 import gc
 import sys
-import time
 from collections.abc import Callable, Coroutine
 from typing import cast
 
@@ -16,8 +15,10 @@ import msgspec
 import uvloop
 
 from tests.bench.job import Job, Result
-from tests.bench.measure import cpu_s, machine_cpu_s, now_us, percentile, rss_bytes
+from tests.bench.measure import now_us, percentile, rss_bytes
+from tests.bench.meter import Meter
 from tests.bench.readers import Answer, Damaged, Pieces, read_chat, read_native
+from tests.bench.rooms import rooms
 from tests.bench.servers import call
 
 # Streams start one after another, as callers come; all at once would measure the accepting of connections.
@@ -64,31 +65,6 @@ class Reader(asyncio.Protocol):
             self.joined.set_result(None)
 
 
-class Meter:
-    """Takes the CPU time of everyone between its making and `read`."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._before = self._now()
-
-    def _now(self) -> tuple[float, ...]:
-        return (
-            time.monotonic(),
-            sum(cpu_s(pid) for pid in (self._job.server.pid, *self._job.server.helpers)),
-            cpu_s(self._job.upstream.pid),
-            time.process_time(),
-            machine_cpu_s(),
-        )
-
-    def read(self, result: Result) -> float:
-        """Write down the shares; return the server's CPU seconds."""
-        wall, *used = (now - before for now, before in zip(self._now(), self._before, strict=True))
-        server, upstream, load, machine = (seconds / wall for seconds in used)
-        result.server_share, result.upstream_share, result.load_share = server, upstream, load
-        result.others_share = max(0.0, machine - server - upstream - load)
-        return used[0]
-
-
 def _evaluate(job: Job, readers: list[Reader], server_cpu_s: float, result: Result, text: str | None = None) -> None:
     """Read what came; every error is one stream's."""
     read: Callable[[Pieces, int], Answer] = read_chat if job.chat else read_native
@@ -128,7 +104,7 @@ async def relay(job: Job, result: Result) -> None:
         *(_open(job, Reader("POST", path, content), START_EVERY_S * n) for n in range(job.streams))
     )
     await asyncio.gather(*(reader.closed for reader in readers))
-    _evaluate(job, readers, meter.read(result), result)
+    _evaluate(job, readers, meter.read(result)[0], result)
 
 
 async def _subscribe(job: Job, run_id: str, readers: int) -> list[Reader]:
@@ -152,7 +128,7 @@ async def fanout(job: Job, result: Result) -> None:
     meter = Meter(job)
     call(job.upstream.port, "POST", "/release")
     await asyncio.gather(*(reader.closed for reader in readers))
-    server_cpu_s = meter.read(result)
+    server_cpu_s, _ = meter.read(result)
     _evaluate(job, readers, server_cpu_s, result, call(job.server.port, "GET", f"/v1/runs/{run_id}")["output"])
 
 
@@ -176,6 +152,7 @@ _KINDS: dict[str, Callable[[Job, Result], Coroutine[None, None, None]]] = {
     "fanout": fanout,
     "idle": idle,
     "litellm": relay,
+    "rooms": rooms,
 }
 
 

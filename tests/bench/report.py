@@ -61,15 +61,17 @@ def _row(figure: Figure, peer: Sequence[Result], ours: Sequence[Result]) -> str:
 def _harness(name: str, results: Sequence[Result]) -> str:
     """What everybody used meanwhile, so that a reader can judge what else may have been in the way."""
     server = median(result.server_share for result in results)
+    redis = median(result.redis_share for result in results)
     upstream = median(result.upstream_share for result in results)
     load = median(result.load_share for result in results)
     others = max(result.others_share for result in results)
     late = median(result.late_p99_ms for result in results)
     warning = "  THE BENCH ITSELF IS SATURATED" if max(upstream, load) > _BUSY else ""
     warning += "  THE MACHINE IS NOT QUIET" if others > _NOISY else ""
+    sender = f"Redis {redis:.0%}, load" if redis else f"upstream {upstream:.0%} (sends {late:.1f} ms late at p99), load"
+    late_load = f" (sends {late:.1f} ms late at p99)" if redis else ""
     return (
-        f"  of a core with {name}: server {server:.0%}, upstream {upstream:.0%} (sends {late:.1f} ms late at p99), "
-        f"load {load:.0%}, others {others:.0%}{warning}\n"
+        f"  of a core with {name}: server {server:.0%}, {sender} {load:.0%}{late_load}, others {others:.0%}{warning}\n"
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import psutil
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tests.bench.measure import children
 from tests.support.redis_server import RedisServer
@@ -36,11 +37,16 @@ model = "bench"
 
 
 class Server(Struct, frozen=True):
-    """A server that listens on `port`. Its `helpers` are processes whose work is counted with its own."""
+    """A server that listens on `port`. Its `helpers` are processes whose work is counted with its own.
+
+    `beside` is the port of a second worker, which is one of the helpers; `redis` a process that is counted apart.
+    """
 
     pid: int
     port: int
     helpers: tuple[int, ...] = ()
+    beside: int | None = None
+    redis: int | None = None
 
 
 def request(port: int, method: str, path: str, body: object = None) -> bytes:
@@ -130,10 +136,16 @@ def upstream(where: Path) -> AbstractContextManager[Server]:
 
 
 def peer(name: str, model: Server, where: Path) -> AbstractContextManager[Server]:
-    """One of `peers/` under uvicorn, with the loop and the parser that it has in production."""
+    """One of `peers/`."""
+    return _peer(name, where, BENCH_UPSTREAM=f"http://127.0.0.1:{model.port}/v1")
+
+
+def _peer(name: str, where: Path, **env: str) -> AbstractContextManager[Server]:
+    """Under uvicorn, with the loop and the parsers that it has in production, and no deflate, as Headwater."""
     port = free_port()
     command = f"uvicorn tests.bench.peers.{name}:app --loop uvloop --http httptools --no-access-log --port {port}"
-    return _serve(name, port, command.split(), where, BENCH_UPSTREAM=f"http://127.0.0.1:{model.port}/v1")
+    command += " --ws websockets-sansio --ws-per-message-deflate false"
+    return _serve(f"{name}-{port}", port, command.split(), where, **env)
 
 
 @contextmanager
@@ -156,9 +168,33 @@ def on_redis(model: Server, where: Path) -> Iterator[Server]:
 @contextmanager
 def two_on_redis(model: Server, where: Path) -> Iterator[tuple[Server, Server]]:
     """Two workers on one Redis."""
+    with RedisServer(where) as redis, _two(model, where, redis) as both:
+        yield both
+
+
+@contextmanager
+def _two(model: Server, where: Path, redis: RedisServer) -> Iterator[tuple[Server, Server]]:
+    with headwater(model, where, redis.url) as one, headwater(model, where, redis.url) as other:
+        yield one, other
+
+
+@contextmanager
+def rooms_of_two(model: Server, where: Path) -> Iterator[Server]:
+    """Two workers of Headwater, whose rooms lie on one Redis."""
+    with RedisServer(where) as redis, _two(model, where, redis) as (one, other):
+        yield _pair(one, other, redis)
+
+
+@contextmanager
+def socketio_of_two(_: Server, where: Path) -> Iterator[Server]:
+    """Two workers of python-socketio, who hear of each other through a Redis."""
     with (
         RedisServer(where) as redis,
-        headwater(model, where, redis.url) as one,
-        headwater(model, where, redis.url) as other,
+        _peer("socketio_rooms", where, BENCH_REDIS=redis.url) as one,
+        _peer("socketio_rooms", where, BENCH_REDIS=redis.url) as other,
     ):
-        yield one, other
+        yield _pair(one, other, redis)
+
+
+def _pair(one: Server, other: Server, redis: RedisServer) -> Server:
+    return replace(one, helpers=(other.pid,), beside=other.port, redis=redis.pid)

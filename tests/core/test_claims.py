@@ -1,11 +1,12 @@
 """What a token may claim, and what comes of it."""
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from msgspec import structs
 
-from headwater.core.access import SCOPES
+from headwater.core.access import SCOPES, Scope
 from headwater.core.claims import NAME_MAX, SHARED_MAX, SUBJECT_MAX, TIME_MAX, check_scopes, check_tenant, principal_of
 
 CLAIMS: dict[str, Any] = {"sub": "ann", "exp": 2_000_000_000}
@@ -30,6 +31,25 @@ def test_all_that_a_token_can_say() -> None:
         "moderate",
         None,
     )
+
+
+def test_what_was_shared_opens_the_routes_to_it() -> None:
+    known: tuple[Scope, ...] = get_args(Scope)
+
+    def open_to(**claims: Any) -> set[str]:
+        principal = principal_of({**CLAIMS, **claims})
+        return {scope for scope in known if principal.may(scope)}
+
+    assert open_to(runs=["run_a"]) == {"runs:read"}
+    assert open_to(rooms={}) == open_to() == set()
+    assert open_to(rooms={"lobby": "read"}) == {"rooms:read"}
+    assert open_to(rooms={"lobby": "read", "team": "write"}) == {"rooms:read", "rooms:write"}
+    assert open_to(rooms={"lobby": "moderate"}, scope="runs:write") == {"rooms:read", "rooms:write", "runs:write"}
+
+
+def test_a_rooms_ticket_opens_no_route() -> None:
+    principal = structs.replace(principal_of({**CLAIMS, "rooms": {"lobby": "write"}}), by_ticket=True)
+    assert not principal.may("rooms:read") and not principal.may("rooms:write")
 
 
 def test_scopes_of_other_services_travel_in_the_same_token() -> None:

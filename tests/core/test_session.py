@@ -1,112 +1,100 @@
-"""A room's socket, frame by frame: who is there, what is taken, what ends it."""
+"""A room's socket, frame by frame: who is there, what is taken, what is answered, what ends it."""
 
-import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from headwater.core.access import ANONYMOUS, Principal
+from headwater.core.bucket import Rate
+from headwater.core.commands import COMMANDS, read_command
+from headwater.core.position import START, Position
+from headwater.core.pushes import Error, Member, Ok, encode_push
 from headwater.core.session import (
     FRAME_BYTES,
     MALFORMED_MAX,
-    REASON_BYTES,
     Action,
-    Auth,
     Authenticate,
     Close,
-    Error,
-    Join,
-    NotYet,
-    Ok,
-    Ping,
+    Enter,
+    Perform,
     Refusal,
     Send,
     Session,
-    encode_push,
-    read_command,
+)
+from tests.core.talking import (
+    ANNA,
+    ANNA_ELSEWHERE,
+    BERT,
+    IN_THE_ROOM,
+    NEWER_ANNA,
+    NOT_VALID,
+    READING_ANNA,
+    SHUT_OUT,
+    STORE_DOWN,
+    UNKNOWN,
+    UNREADABLE,
+    WATCHING,
+    WRITING,
+    asked,
+    close,
+    error,
+    frame,
+    inside,
+    only,
+    refreshing,
+    session,
 )
 
-ANNA = Principal(tenant="acme", subject="user:anna", scopes=frozenset({"rooms:write"}))
-NEWER_ANNA = Principal(tenant="acme", subject="user:anna", scopes=frozenset({"rooms:read"}), expires_at=2e9)
-BERT = Principal(tenant="acme", subject="user:bert", scopes=frozenset({"rooms:write"}))
-ANNA_ELSEWHERE = Principal(tenant="other", subject="user:anna", scopes=frozenset({"rooms:write"}))
-SHUT_OUT = Principal(tenant="acme", subject="user:anna", scopes=frozenset({"rooms:write"}), rooms={"attic": "write"})
-
-NOT_VALID = Refusal("unauthenticated", "The credential is not valid.", 4401)
-STORE_DOWN = Refusal("store_unavailable", "The store does not answer.", 1013, retryable=True)
-
 SECRET = "hwk_abcdefghijkl_not-a-real-one"
-UNREADABLE = ("", "{", "[]", "null", "7", '"auth"', "{}", '{"type":3}', '{"type":"dance"}', b'{"type":"ping"}')
+SLOWLY = Rate(per_s=2, burst=3)
 
 
-def frame(kind: str, **fields: Any) -> str:
-    return json.dumps({"type": kind, **fields})
+def is_open(of: Session) -> bool:
+    return of.receive(frame("ping", ref="p"), 0) == [Send(Ok(ref="p"))]
 
 
-def asked() -> Session:
-    """A session that waits for the answer about its first token."""
-    session = Session("lobby")
-    assert session.receive(frame("auth", token="one", ref="1")) == [Authenticate("one")]
-    return session
-
-
-def refreshing(command: str = "auth") -> Session:
-    """Anna's session that waits for the answer about another token."""
-    session = Session("lobby", ANNA)
-    assert session.receive(frame(command, token="two", ref="2")) == [Authenticate("two")]
-    return session
-
-
-def only(actions: list[Action]) -> Action:
-    (action,) = actions
+def performed(of: Session, kind: str, **fields: Any) -> Perform:
+    """The command, given to the room."""
+    action = only(of.receive(frame(kind, **fields), 0))
+    assert isinstance(action, Perform) and action.command == read_command(frame(kind, **fields))
     return action
 
 
-def error(actions: list[Action]) -> Error:
-    action = only(actions)
-    assert isinstance(action, Send) and isinstance(action.push, Error), action
-    return action.push
-
-
-def close(actions: list[Action]) -> int:
-    action = only(actions)
-    assert isinstance(action, Close), action
-    assert 0 < len(action.reason.encode()) <= REASON_BYTES
-    return action.code
-
-
-def is_open(session: Session) -> bool:
-    return session.receive(frame("ping", ref="p")) == [Send(Ok("p"))]
-
-
-# -- waiting
+# -- waiting to know who is there
 
 
 def test_a_token_opens_it() -> None:
-    session = asked()
-    assert session.principal is None
-    assert session.authenticated(ANNA) == [Send(Ok("1"))]
-    assert session.principal is ANNA and is_open(session)
+    waiting = asked()
+    assert waiting.principal is None
+    assert waiting.authenticated(ANNA) == [Send(Ok(ref="1"))]
+    assert waiting.principal is ANNA and is_open(waiting)
 
 
-def test_a_join_with_a_token_opens_it_too() -> None:
-    session = Session("lobby")
-    assert session.receive(frame("join", token="one", ref="j", since="4-7", name="Anna")) == [Authenticate("one")]
-    answer = error(session.authenticated(ANNA))
-    assert (answer.ref, answer.code, answer.retryable) == ("j", "not_found", False)
-    assert is_open(session)
+def test_a_join_with_a_token_opens_it_and_goes_on_to_the_room() -> None:
+    waiting = session(None)
+    assert waiting.receive(frame("join", token="one", ref="j", since="4-7"), 0) == [Authenticate("one")]
+    assert waiting.authenticated(ANNA) == [Enter(Position(4, 7), Member("user:anna", "user:anna"), "j")]
 
 
 @pytest.mark.parametrize(
     "first",
-    [*UNREADABLE, frame("ping"), frame("join"), frame("message", text="hello"), frame("auth"), frame("auth", token="")],
+    [
+        *UNREADABLE,
+        frame("join"),
+        frame("auth"),
+        frame("auth", token=""),
+        frame("ping"),
+        *(frame(kind, **fields) for kind, fields in IN_THE_ROOM.items()),
+    ],
 )
 def test_anything_else_ends_it(first: str | bytes) -> None:
-    session = Session("lobby")
-    assert close(session.receive(first)) == 4401
-    assert session.closed
+    waiting = session(None)
+    assert close(waiting.receive(first, 0)) == 4401
+    assert waiting.closed
 
 
 def test_a_token_that_is_not_valid_ends_it() -> None:
@@ -118,177 +106,321 @@ def test_a_token_that_cannot_be_looked_at_now_ends_it_for_now() -> None:
 
 
 def test_a_token_for_other_rooms_ends_it() -> None:
-    session = asked()
-    assert close(session.authenticated(SHUT_OUT)) == 4403
-    assert session.principal is None
+    waiting = asked()
+    assert close(waiting.authenticated(SHUT_OUT)) == 4403
+    assert waiting.principal is None
 
 
 def test_silence_ends_it() -> None:
-    assert close([Session("lobby").late()]) == 4401
-
-
-# -- open
+    assert close([session(None).late()]) == 4401
 
 
 def test_who_is_known_needs_no_first_word() -> None:
-    assert is_open(Session("lobby", ANONYMOUS))
+    assert is_open(session(ANONYMOUS))
 
 
-def test_a_newer_token_of_the_same_principal_replaces_it() -> None:
-    session = refreshing()
-    assert session.authenticated(NEWER_ANNA) == [Send(Ok("2"))]
-    assert session.principal is NEWER_ANNA
+# -- newer tokens
+
+
+@pytest.mark.parametrize("make", [session, inside])
+def test_a_newer_token_of_the_same_principal_replaces_it(make: Callable[[], Session]) -> None:
+    waiting = refreshing(make())
+    member = waiting.member
+    assert waiting.authenticated(NEWER_ANNA) == [Send(Ok(ref="2"))]
+    assert waiting.principal is NEWER_ANNA and waiting.member is member
 
 
 def test_so_does_one_that_comes_with_a_join() -> None:
-    session = refreshing("join")
-    assert error(session.authenticated(NEWER_ANNA)).code == "not_found"
-    assert session.principal is NEWER_ANNA
+    waiting = refreshing(session(), "join")
+    assert isinstance(only(waiting.authenticated(NEWER_ANNA)), Enter)
+    assert waiting.principal is NEWER_ANNA
 
 
 @pytest.mark.parametrize("other", [BERT, ANNA_ELSEWHERE, ANONYMOUS, SHUT_OUT])
-def test_any_other_token_changes_nothing(other: Principal) -> None:
-    session = refreshing()
-    answer = error(session.authenticated(other))
+@pytest.mark.parametrize("make", [session, inside])
+def test_any_other_token_changes_nothing(make: Callable[[], Session], other: Principal) -> None:
+    waiting = refreshing(make())
+    member = waiting.member
+    answer = error(waiting.authenticated(other))
     assert (answer.ref, answer.code, answer.retryable) == ("2", "forbidden", False)
-    assert session.principal is ANNA and is_open(session)
+    assert waiting.principal is ANNA and waiting.member is member and is_open(waiting)
 
 
 @pytest.mark.parametrize("refusal", [NOT_VALID, STORE_DOWN])
 def test_a_refused_one_changes_nothing(refusal: Refusal) -> None:
-    session = refreshing()
-    answer = error(session.refused(refusal))
+    waiting = refreshing(session())
+    answer = error(waiting.refused(refusal))
     assert (answer.ref, answer.code, answer.retryable) == ("2", refusal.code, refusal.retryable)
-    assert session.principal is ANNA and is_open(session)
+    assert waiting.principal is ANNA and is_open(waiting)
 
 
-def test_the_end_of_its_credential_ends_it() -> None:
-    session = Session("lobby", ANNA)
-    assert close([session.over()]) == 4401
-    assert session.closed
+def test_one_with_another_role_changes_what_one_may_do() -> None:
+    joined = inside()
+    performed(joined, "typing")
+    joined.performed(Ok())
+    refreshing(joined).authenticated(READING_ANNA)
+    assert error(joined.receive(frame("typing", ref="t"), 0)).code == "forbidden"
+    refreshing(joined).authenticated(NEWER_ANNA)
+    performed(joined, "typing")
 
 
-@pytest.mark.parametrize(
-    "command", ["join", "message", "edit", "delete", "react", "typing", "read", "cancel", "history"]
-)
-def test_what_a_later_version_has_is_not_found(command: str) -> None:
-    session = Session("lobby", ANNA)
-    for number in range(MALFORMED_MAX + 1):  # it is no fault of the client's
-        answer = error(session.receive(frame(command, ref=f"r{number}")))
-        assert (answer.ref, answer.code) == (f"r{number}", "not_found")
-        assert command in answer.detail
+# -- joining
 
 
-# -- frames
+def test_a_join_enters_the_room() -> None:
+    coming = session()
+    assert coming.receive(frame("join", ref="j"), 0) == [Enter(None, Member("user:anna", "user:anna"), "j")]
+    assert coming.member is None and not coming.inside
+    coming.entered()
+    assert coming.inside and coming.member == Member("user:anna", "user:anna")
+    assert is_open(coming)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "code", "says"),
-    [
-        ("", "malformed_json", "JSON"),
-        ("{", "malformed_json", "JSON"),
-        (frame("ping") + "x", "malformed_json", "JSON"),
-        ('{"type":"dance",{', "malformed_json", "JSON"),
-        ('{"type":"ping","loud":', "malformed_json", "JSON"),
-        ("\ud800", "malformed_json", "JSON"),
-        ("[]", "invalid", "object"),
-        ("{}", "invalid", "`type`"),
-        ('{"type":3}', "invalid", "type: "),
-        (frame("dance"), "invalid", "auth, join, ping"),
-        (frame("ping", ref=3), "invalid", "ref: "),
-        (frame("ping", ref="x" * 65), "invalid", "64"),
-        (frame("auth", token=3), "invalid", "token: "),
-        (frame("auth", token=""), "invalid", "token: "),
-        (frame("auth"), "invalid", "`token`"),
-        (frame("ping", loud=True), "invalid", "`loud`"),
-        (frame("ping")[:-1] + ',"x":' + "[" * 30_000 + "]" * 30_000 + "}", "invalid", "nested"),
-        (b"\x00\x01", "bad_request", "binary"),
-    ],
-)
-def test_a_frame_that_is_no_command_is_answered_with_what_is_wrong(wrong: str | bytes, code: str, says: str) -> None:
-    session = Session("lobby", ANNA)
-    answer = error(session.receive(wrong))
-    assert (answer.code, answer.retryable) == (code, False)
-    assert says in answer.detail
-    assert is_open(session)
+def test_a_guest_is_who_they_say() -> None:
+    coming = session(ANONYMOUS)
+    assert coming.receive(frame("join", name="Zoe"), 0) == [Enter(None, Member("guest:Zoe", "Zoe"), None)]
 
 
-def test_the_answer_to_a_wrong_command_has_its_ref() -> None:
-    session = Session("lobby", ANNA)
-    for wrong in (frame("dance", ref="r"), frame("ping", ref="r", loud=True), frame("auth", ref="r")):
-        assert error(session.receive(wrong)).ref == "r"
+@pytest.mark.parametrize(("since", "position"), [("4-7", Position(4, 7)), ("0-0", START), (None, None)])
+def test_a_join_says_where_one_was(since: str | None, position: Position | None) -> None:
+    action = only(session().receive(frame("join", since=since), 0))
+    assert isinstance(action, Enter) and action.since == position
 
 
-def test_too_many_in_a_row_end_it() -> None:
-    session = Session("lobby", ANNA)
+@pytest.mark.parametrize("since", ["", "4", "4-", "-1-7", "04-7", "4-7 ", "٤-٧", "4-0x7", f"1-{10**13}", "9" * 60_000])
+def test_what_is_no_position_is_refused(since: str) -> None:
+    coming = session()
+    answer = error(coming.receive(frame("join", since=since, ref="j"), 0))
+    assert (answer.ref, answer.code, answer.retryable) == ("j", "malformed_position", False)
+    assert len(answer.detail) < 200 and not coming.inside
+    joined = inside()
+    assert error(joined.receive(frame("read", position=since), 0)).code == "malformed_position"
+
+
+def test_the_token_of_a_join_that_is_refused_is_taken_all_the_same() -> None:
+    waiting = session(None)
+    waiting.receive(frame("join", token="one", since="no position"), 0)
+    assert error(waiting.authenticated(ANNA)).code == "malformed_position"
+    assert waiting.principal is ANNA and is_open(waiting)
+
+
+@pytest.mark.parametrize("refusal", [STORE_DOWN, Refusal("unknown_room", "There is no such room.", 4400)])
+def test_who_is_not_let_in_may_try_again(refusal: Refusal) -> None:
+    coming = session()
+    coming.receive(frame("join", ref="1"), 0)
+    answer = error(coming.not_entered(refusal))
+    assert (answer.ref, answer.code, answer.retryable) == ("1", refusal.code, refusal.retryable)
+    assert not coming.inside
+    assert isinstance(only(coming.receive(frame("join", ref="2"), 0)), Enter)
+
+
+def test_one_joins_once() -> None:
+    joined = inside()
+    member = joined.member
+    answer = error(joined.receive(frame("join", name="Other", ref="j"), 0))
+    assert (answer.ref, answer.code) == ("j", "already_joined")
+    assert joined.member is member
+
+
+@pytest.mark.parametrize("kind", IN_THE_ROOM)
+def test_nothing_of_the_room_is_there_before_a_join(kind: str) -> None:
+    coming = session()
+    answer = error(coming.receive(frame(kind, ref="r", **IN_THE_ROOM[kind]), 0))
+    assert (answer.ref, answer.code) == ("r", "not_joined")
+    assert is_open(coming)
+
+
+def test_every_command_is_one_of_these() -> None:
+    assert {"auth", "join", "ping", *IN_THE_ROOM} == set(COMMANDS)
+
+
+# -- in the room
+
+
+@pytest.mark.parametrize("kind", IN_THE_ROOM)
+def test_a_command_is_carried_out_and_answered_under_its_ref(kind: str) -> None:
+    joined = inside()
+    for answer in (Ok(), Ok(message="msg_1", position="5-7"), Ok(messages=[], has_more=False)):
+        performed(joined, kind, ref="r", **IN_THE_ROOM[kind])
+        assert joined.performed(answer) == [Send(replace(answer, ref="r"))]
+
+
+@pytest.mark.parametrize("kind", IN_THE_ROOM)
+def test_one_that_fails_says_so(kind: str) -> None:
+    joined = inside()
+    for ref in ({}, {"ref": "r"}):
+        for refusal in (UNKNOWN, STORE_DOWN):
+            performed(joined, kind, **ref, **IN_THE_ROOM[kind])
+            answer = error(joined.failed(refusal))
+            assert answer == Error(
+                ref=ref.get("ref"), code=refusal.code, detail=refusal.detail, retryable=refusal.retryable
+            )
+            assert is_open(joined)
+
+
+@pytest.mark.parametrize("kind", IN_THE_ROOM)
+def test_without_a_ref_all_are_answered_but_typing_and_read(kind: str) -> None:
+    joined = inside()
+    performed(joined, kind, **IN_THE_ROOM[kind])
+    assert joined.performed(Ok()) == ([] if kind in ("typing", "read") else [Send(Ok())])
+
+
+@pytest.mark.parametrize("kind", WRITING)
+def test_who_may_only_read_changes_nothing(kind: str) -> None:
+    joined = inside(READING_ANNA)
+    answer = error(joined.receive(frame(kind, ref="r", **WRITING[kind]), 0))
+    assert (answer.ref, answer.code, answer.retryable) == ("r", "forbidden", False)
+    assert is_open(joined)
+
+
+@pytest.mark.parametrize("kind", WATCHING)
+def test_who_may_only_read_watches(kind: str) -> None:
+    performed(inside(READING_ANNA), kind, **WATCHING[kind])
+
+
+@pytest.mark.parametrize("fields", [{}, {"run": "run_1", "client_id": "c1"}, {"run": None}])
+def test_a_cancel_is_of_one_answer(fields: dict[str, str | None]) -> None:
+    joined = inside()
+    assert error(joined.receive(frame("cancel", **fields), 0)).code == "invalid"
+    performed(joined, "cancel", run="run_1")
+
+
+# -- frames that are no commands
+
+
+@pytest.mark.parametrize("make", [session, inside])
+def test_one_is_answered_with_what_is_wrong(make: Callable[[], Session]) -> None:
+    known = make()
+    answer = error(known.receive(frame("dance", ref="r"), 0))
+    assert (answer.ref, answer.code, answer.retryable) == ("r", "invalid", False)
+    assert is_open(known)
+
+
+@pytest.mark.parametrize("make", [session, inside])
+def test_too_many_in_a_row_end_it(make: Callable[[], Session]) -> None:
+    known = make()
     for _ in range(MALFORMED_MAX - 1):
-        error(session.receive("{"))
-    assert is_open(session)  # which begins the count again
+        error(known.receive("{", 0))
+    assert is_open(known)  # which begins the count again
     for _ in range(MALFORMED_MAX - 1):
-        error(session.receive(b"{"))
-    assert close(session.receive(frame("dance"))) == 4400
-    assert session.closed
+        error(known.receive(b"{", 0))
+    assert close(known.receive(frame("dance"), 0)) == 4400
+    assert known.closed
+
+
+def test_a_refused_command_is_none_of_these() -> None:
+    coming = session()
+    for _ in range(MALFORMED_MAX + 1):
+        assert error(coming.receive(frame("typing"), 0)).code == "not_joined"
+    assert is_open(coming)
 
 
 @pytest.mark.parametrize("principal", [None, ANNA])
 @pytest.mark.parametrize("letter", ["x", "ä", "\U0001f30a", b"\x00"])
 def test_a_frame_over_the_limit_ends_it(letter: str | bytes, principal: Principal | None) -> None:
     size = len(letter.encode() if isinstance(letter, str) else letter)
-    assert close(Session("lobby", principal).receive(letter * (FRAME_BYTES // size + 1))) == 1009
+    assert close(session(principal).receive(letter * (FRAME_BYTES // size + 1), 0)) == 1009
 
 
 def test_a_frame_at_the_limit_does_not() -> None:
     start = frame("ping")
-    assert is_open(session := Session("lobby", ANNA))
-    assert session.receive(start + " " * (FRAME_BYTES - len(start))) == [Send(Ok())]
+    known = session()
+    assert known.receive(start + " " * (FRAME_BYTES - len(start)), 0) == [Send(Ok())]
 
 
 @given(st.text() | st.binary() | st.sampled_from(UNREADABLE) | st.text('{}[]":, typeingrfok0'))
 def test_nothing_that_comes_breaks_it(anything: str | bytes) -> None:
-    for principal in (None, ANNA):
-        assert Session("lobby", principal).receive(anything)
+    for known in (session(None), session(), inside()):
+        assert known.receive(anything, 0)
 
 
-def test_a_long_name_of_a_field_makes_no_long_answer() -> None:
-    answer = read_command(frame("ping", **{"x" * 10_000: 1}))
-    assert isinstance(answer, Error) and len(answer.detail) < 1_000
+# -- too fast
 
 
-# -- the wire
+def test_more_than_a_burst_is_refused_for_now() -> None:
+    hasty = session(rate=SLOWLY)
+    for _ in range(SLOWLY.burst):
+        assert is_open(hasty)
+    answer = error(hasty.receive(frame("ping", ref="r"), 0))
+    assert (answer.ref, answer.code, answer.retryable) == ("r", "too_fast", True)
+    assert "2 frames a second" in answer.detail
+    assert hasty.receive(frame("ping"), 0.5) == [Send(Ok())]
+    assert error(hasty.receive(frame("ping"), 0.5)).code == "too_fast"
 
 
-@pytest.mark.parametrize(
-    ("text", "command"),
-    [
-        ('{"type":"auth","token":"t","ref":"r"}', Auth(token="t", ref="r")),
-        ('{"ref":"r","token":"t","type":"auth"}', Auth(token="t", ref="r")),
-        ('{"type":"join"}', Join()),
-        ('{"type":"join","since":"4-7","name":"Anna","token":"t"}', Join(since="4-7", name="Anna", token="t")),
-        ('{"type":"ping"}', Ping()),
-        ('{"type":"message","text":"hello","ref":"r"}', NotYet("message", "r")),
-    ],
-)
-def test_commands_as_they_come(text: str, command: object) -> None:
-    assert read_command(text) == command
+def test_what_is_too_fast_is_not_done() -> None:
+    hasty = inside(rate=Rate(per_s=1, burst=3))
+    hasty.receive(frame("ping"), 0)
+    hasty.receive(frame("ping"), 0)
+    for wrong in (frame("message", **WRITING["message"]), frame("auth", token="two")):
+        assert error(hasty.receive(wrong, 0)).code == "too_fast"
+    assert hasty.principal is ANNA
 
 
-def test_pushes_as_they_go() -> None:
-    assert encode_push(Ok("r")) == '{"type":"ok","ref":"r"}'
-    assert encode_push(Ok()) == '{"type":"ok"}'
-    told = Error(ref="r", code="forbidden", detail="No.", retryable=False)
-    assert encode_push(told) == '{"type":"error","ref":"r","code":"forbidden","detail":"No.","retryable":false}'
-    assert json.loads(encode_push(Error(code="invalid", detail="No.", retryable=True))) == {
-        "type": "error", "code": "invalid", "detail": "No.", "retryable": True,
-    }  # fmt: skip
+def test_whoever_goes_on_and_on_is_put_out() -> None:
+    hasty = session(rate=SLOWLY)
+    for now in (0.0, 0.5):
+        while only(hasty.receive(frame("ping"), now)) == Send(Ok()):  # which begins the count again
+            pass
+        for _ in range(SLOWLY.burst - 2):
+            assert error(hasty.receive("{", now)).code == "too_fast"
+    assert close(hasty.receive(frame("ping"), 0.5)) == 4429
+    assert hasty.closed
+
+
+# -- the end
+
+ENDINGS: dict[str, tuple[Callable[[Session], Close], int]] = {
+    "over": (Session.over, 4401),
+    "late": (Session.late, 4401),
+    "too slow": (Session.too_slow, 4430),
+    "lost": (Session.lost, 4409),
+    "going away": (Session.going_away, 1001),
+    "crashed": (Session.crashed, 1011),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_each_end_has_its_code(ending: str) -> None:
+    end, code = ENDINGS[ending]
+    known = inside()
+    assert close([end(known)]) == code
+    assert known.closed
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_nothing_comes_after_the_end(ending: str) -> None:
+    end, _ = ENDINGS[ending]
+    known = inside()
+    performed(known, "message", **WRITING["message"])
+    said = end(known)
+    assert known.performed(Ok()) == []
+    assert known.receive(frame("ping"), 0) == []
+    assert all(later(known) is said for later, _ in ENDINGS.values()), "the first reason stands"
+
+
+def test_an_answer_that_comes_too_late_changes_nothing() -> None:
+    waiting, coming, doing = asked(), session(), inside()
+    coming.receive(frame("join"), 0)
+    performed(doing, "typing")
+    for each in (waiting, coming, doing):
+        each.going_away()
+    coming.entered()
+    answers: list[list[Action]] = [waiting.authenticated(ANNA), waiting.refused(NOT_VALID)]
+    answers += [coming.not_entered(STORE_DOWN), doing.failed(UNKNOWN)]
+    assert answers == [[], [], [], []]
+    assert waiting.principal is None and coming.member is None
+
+
+# -- secrets
 
 
 def test_no_repr_shows_a_token() -> None:
-    session = Session("lobby")
-    actions = session.receive(frame("auth", token=SECRET))
-    commands = [read_command(frame(kind, token=SECRET)) for kind in ("auth", "join")]
-    assert SECRET not in f"{session!r} {actions!r} {commands!r}"
+    waiting = session(None)
+    actions = waiting.receive(frame("auth", token=SECRET), 0)
+    assert SECRET not in f"{waiting!r} {actions!r}"
 
 
 def test_no_answer_shows_a_token() -> None:
     for wrong in (frame("auth", token=SECRET, loud=True), frame("auth", token=[SECRET]), frame(SECRET, token=SECRET)):
-        assert SECRET not in encode_push(error(Session("lobby", ANNA).receive(wrong)))
+        assert SECRET not in encode_push(error(session().receive(wrong, 0))).decode()

@@ -1,9 +1,12 @@
 """What an upstream is asked, and when it is asked again."""
 
 import json
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headwater.core.run import Message, RunRequest
 from headwater.providers.openai_request import request_body
@@ -38,6 +41,36 @@ def test_instructions_lead_and_messages_stay_as_they_are() -> None:
         {"role": "user", "content": [{"type": "text", "text": "hi"}], "name": "ann"},
         {"role": "assistant", "tool_calls": [call]},
         {"role": "tool", "content": "42", "tool_call_id": "call_a"},
+    ]
+
+
+def names_sent(*names: str | None) -> list[str | None]:
+    messages = body_of(RunRequest(input=[Message("user", "hi", name=name) for name in names]))["messages"]
+    return [message.get("name") for message in messages]
+
+
+def test_a_speaker_s_name_is_made_of_what_the_upstream_takes() -> None:
+    assert names_sent("ann", "Zoë B.", "Анна", "a" * 65, None) == ["ann", "Zoe_B", "speaker", "a" * 56, None]
+
+
+def test_different_speakers_have_different_names() -> None:
+    assert names_sent("Ann?", "Ann", "Ann!", "Анна", "Ян", "Ann?", "Ann_2") == [
+        *("Ann_3", "Ann", "Ann_4", "speaker", "speaker_2", "Ann_3", "Ann_2")
+    ]
+
+
+@given(st.lists(st.text(min_size=1, max_size=70), max_size=8))
+def test_each_speaker_keeps_one_name_that_the_upstream_takes_and_no_other_has(names: list[str]) -> None:
+    sent = names_sent(*names)
+    assert all(re.fullmatch("[A-Za-z0-9_-]{1,64}", name or "") for name in sent)
+    assert len(set(zip(names, sent, strict=True))) == len(set(names)) == len(set(sent))
+
+
+def test_a_name_goes_with_what_a_message_has_besides() -> None:
+    messages = [Message("user", "hi", name="Ann B", extra={"x": 1}), Message("assistant", "ho", name="big model")]
+    assert body_of(RunRequest(input=messages))["messages"] == [
+        {"role": "user", "content": "hi", "name": "Ann_B", "x": 1},
+        {"role": "assistant", "content": "ho", "name": "big_model"},
     ]
 
 

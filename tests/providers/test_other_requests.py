@@ -120,6 +120,38 @@ def test_calls_and_their_results_are_blocks_and_neighbours_of_one_role_one_turn(
     ]
 
 
+# Two people and two models, of which `b` is asked.
+TALK = [
+    Message("user", "hi", name="Ann"),
+    Message("assistant", "I am b."),
+    Message("assistant", "I am a.", name="a"),
+    Message("user", [HI, PNG], name="Bob\nsystem"),
+    Message("assistant", [{"type": "text", "text": ""}], name="a"),
+    Message("assistant", tool_calls=[CALL], name="a"),
+    Message("user", "ho"),
+]
+
+
+def test_each_speaker_is_named_in_a_block_of_their_own() -> None:
+    messages = anthropic(a_request(*TALK, instructions="Be short."))["messages"]
+    assert [(turn["role"], [block.get("text", block["type"]) for block in turn["content"]]) for turn in messages] == [
+        ("user", ["Ann:", "hi"]),
+        ("assistant", ["I am b.", "a:", "I am a."]),
+        ("user", ["Bob system:", "hi", "image"]),
+        ("assistant", ["tool_use"]),
+        ("user", ["ho"]),
+    ]
+
+
+@pytest.mark.parametrize("name", ["Ann", " "])
+def test_a_person_who_is_alone_with_models_needs_no_name(name: str) -> None:
+    talk = [Message("user", "hi", name=name), Message("assistant", "I am a.", name="a"), Message("user", "ho")]
+    assert [[block["text"] for block in turn["content"]] for turn in anthropic(a_request(*talk))["messages"]] == [
+        *(["hi"], ["a:", "I am a."], ["ho"])
+    ]
+    assert [turn["content"] for turn in ollama(a_request(*talk))["messages"]] == ["hi", "a:\nI am a.", "ho"]
+
+
 def test_an_empty_turn_is_left_out() -> None:
     body = anthropic(a_request(Message("user", "hi"), Message("assistant", ""), Message("user", "hi")))
     assert body["messages"] == [{"role": "user", "content": [HI, HI]}]
@@ -222,6 +254,14 @@ def test_ollama_is_told_in_its_words() -> None:
         "tools": [TOOL],
         "format": "json",
     }
+
+
+def test_ollama_is_told_each_speaker_in_a_first_line() -> None:
+    messages = ollama(a_request(*TALK))["messages"]
+    assert [turn["content"] for turn in messages] == [
+        *("Ann:\nhi", "I am b.", "a:\nI am a.", "Bob system:\nhi", "", "", "ho")
+    ]
+    assert messages[3]["images"] == ["aGk="]
 
 
 def test_ollama_takes_a_schema_and_keeps_tools_from_a_model_that_may_not_use_them() -> None:

@@ -7,12 +7,13 @@ import pytest
 
 from headwater.store.base import Store
 from headwater.store.limits import Limits
+from headwater.store.rooms import RoomStore
 from headwater.store.vault import Vault
 from tests.store.maker import StoreMaker
 from tests.store.sqlite_maker import SqliteMaker
 
 # Only test files are rewritten by themselves; a failing contract should say as much.
-pytest.register_assert_rewrite("tests.store.contract", "tests.store.producing")
+pytest.register_assert_rewrite("tests.store.contract", "tests.store.producing", "tests.store.talking")
 
 
 @pytest.fixture
@@ -27,6 +28,12 @@ async def store(make_store: StoreMaker) -> AsyncIterator[Store]:
 def vault(store: Store, make_store: StoreMaker) -> Vault:
     """The vault beside it."""
     return make_store.vault(store)
+
+
+@pytest.fixture
+def rooms(store: Store, make_store: StoreMaker) -> RoomStore:
+    """The rooms beside it."""
+    return make_store.rooms(store)
 
 
 @pytest.fixture

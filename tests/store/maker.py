@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 from headwater.store.base import Store
 from headwater.store.limits import Limits
+from headwater.store.rooms import RoomStore
 from headwater.store.vault import Vault
 
 
@@ -27,6 +28,10 @@ class StoreMaker(ABC):
     @abstractmethod
     def limits(self, store: Store) -> Limits:
         """The limits beside an open store of this maker."""
+
+    @abstractmethod
+    def rooms(self, store: Store) -> RoomStore:
+        """The rooms beside an open store of this maker."""
 
     @abstractmethod
     async def advance(self, seconds: float) -> None:

@@ -5,7 +5,7 @@ import time
 
 from headwater.redis_client import RedisClient
 from headwater.store.base import Store
-from headwater.store.redis import RedisLimits, RedisStore, RedisVault
+from headwater.store.redis import RedisLimits, RedisRooms, RedisStore, RedisVault
 from tests.store.maker import StoreMaker
 
 # Far above what a loaded machine takes to answer.
@@ -46,6 +46,11 @@ class RedisMaker(StoreMaker):
     def limits(self, store: Store) -> RedisLimits:
         assert isinstance(store, RedisStore)
         return RedisLimits(store._client, prefix=self.prefix, clock=lambda: self.now)
+
+    def rooms(self, store: Store) -> RedisRooms:
+        assert isinstance(store, RedisStore)
+        worker = f"w{self._made.index(store)}"
+        return RedisRooms(store._client, worker, prefix=self.prefix, clock=lambda: self.now)
 
     async def advance(self, seconds: float) -> None:
         self.now = round(self.now + seconds, 3)

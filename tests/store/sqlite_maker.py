@@ -1,7 +1,7 @@
 """SQLite stores with a clock that a test sets."""
 
 from headwater.store.base import Store
-from headwater.store.sqlite import SqliteLimits, SqliteStore, SqliteVault
+from headwater.store.sqlite import SqliteLimits, SqliteRooms, SqliteStore, SqliteVault
 from tests.store.maker import StoreMaker
 
 
@@ -35,6 +35,10 @@ class SqliteMaker(StoreMaker):
     def limits(self, store: Store) -> SqliteLimits:
         assert isinstance(store, SqliteStore)
         return SqliteLimits(store)
+
+    def rooms(self, store: Store) -> SqliteRooms:
+        assert isinstance(store, SqliteStore)
+        return SqliteRooms(store)
 
     async def advance(self, seconds: float) -> None:
         self.now += seconds

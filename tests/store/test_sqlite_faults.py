@@ -34,10 +34,11 @@ def strangers_hand(maker: SqliteMaker, sql: str, *values: object) -> None:
 
 
 def scribble(maker: SqliteMaker) -> None:
-    """Overwrite all but the header and the schema."""
+    """Overwrite the second half: what was written last, and nothing of the schema."""
     path = Path(maker.path)
     data = path.read_bytes()
-    path.write_bytes(data[:8192] + b"\x55" * (len(data) - 8192))
+    half = len(data) // 2
+    path.write_bytes(data[:half] + b"\x55" * (len(data) - half))
 
 
 async def fill(store: SqliteStore, one: Producer) -> list[Append]:

@@ -138,7 +138,7 @@ async def test_a_refused_entry_leaves_the_chains_whole(maker: SqliteMaker) -> No
 
 
 async def test_a_commit_that_a_full_disk_undid_leaves_the_chains_whole(maker: SqliteMaker) -> None:
-    maker.max_bytes = 500_000
+    maker.max_bytes = 600_000
     store = await maker.open()
     old, *several = [await start(store) for _ in range(4)]
     await old.write(Text("x" * 50_000), END)

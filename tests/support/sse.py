@@ -126,6 +126,18 @@ class Follower:
                 assert message.id is None, f"`run` must not move the reader: {message}"
                 self.run = data
                 return
+            case "snapshot" | "delta" | "attempt":
+                self.grow(message.event, data)
+            case "end":
+                self._covers(data, one=True)
+                self.end = data
+            case unknown:
+                raise AssertionError(f"an unknown event {unknown!r}")
+        assert message.id is not None and message.id.partition("-")[0] == str(self.seq), f"id and seq differ: {message}"
+
+    def grow(self, kind: str, data: dict[str, Any]) -> None:
+        """A snapshot, a delta or an attempt: what an output is made of."""
+        match kind:
             case "snapshot":
                 self.snapshots += 1
                 self.parts = data["parts"]
@@ -138,12 +150,6 @@ class Follower:
                 self.attempts.append(data)
                 if data["how"] == "restarted":
                     self.parts = []
-            case "end":
-                self._covers(data, one=True)
-                self.end = data
-            case unknown:
-                raise AssertionError(f"an unknown event {unknown!r}")
-        assert message.id is not None and message.id.partition("-")[0] == str(self.seq), f"id and seq differ: {message}"
 
     def _covers(self, data: dict[str, Any], one: bool = False) -> None:
         assert data["after"] == self.seq, f"a gap or an overlap: after {data['after']}, but the reader is at {self.seq}"

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from headwater.core.events import Entry, Status
+from headwater.core.news import Whisper
 
-News = Entry | Status
-"""A new entry of a log, or its new status."""
+News = Entry | Status | Whisper
+"""A new entry of a log, its new status, or what passes beside it and is kept nowhere."""
 
 
 class Receiver(Protocol):
@@ -72,3 +73,7 @@ class Broadcaster(ABC):
     @abstractmethod
     def publish(self, log_id: str, news: News) -> None:
         """Tell the other workers. Nothing to do where the store's own write has told them."""
+
+    @abstractmethod
+    def whisper(self, log_id: str, whisper: Whisper) -> None:
+        """Tell the other workers, soon, what no store keeps; it may be lost."""

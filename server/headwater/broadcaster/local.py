@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from headwater.broadcaster.base import Broadcaster, News, Receiver
+from headwater.core.news import Whisper
 
 
 class Exchange:
@@ -60,3 +61,6 @@ class LocalBroadcaster(Broadcaster):
         for other in tuple(self._exchange.listeners.get(log_id, ())):
             if other is not self and other._receiver is not None:
                 other._receiver.on_news(log_id, news)
+
+    def whisper(self, log_id: str, whisper: Whisper) -> None:
+        self.publish(log_id, whisper)

@@ -15,10 +15,20 @@ from redis.exceptions import RedisError
 
 from headwater.broadcaster.base import Broadcaster, News, Receiver
 from headwater.broadcaster.redis_link import Link, linked
-from headwater.core.news import BadNews, decode_cancel, decode_news, is_from, news_channel, worker_channel
+from headwater.core.news import (
+    BadNews,
+    Whisper,
+    decode_cancel,
+    decode_news,
+    is_from,
+    news_channel,
+    whisper_news,
+    worker_channel,
+)
 from headwater.entropy import full_jitter
 from headwater.errors import StoreUnavailable
-from headwater.redis_client import RedisClient
+from headwater.redis_client import Command, RedisClient
+from headwater.tasks import say_why_it_failed
 
 log = logging.getLogger("headwater.broadcaster")
 
@@ -56,6 +66,8 @@ class RedisBroadcaster(Broadcaster):
         self._closed = False
         self._complained_at = -math.inf
         self._left_out = 0
+        self._whispers: list[Command] = []
+        self._whispering: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "cut off" if self._link is None else "connected"
@@ -85,9 +97,10 @@ class RedisBroadcaster(Broadcaster):
         wanted, self._wanted = self._wanted, {}
         for subscription in wanted.values():
             subscription.refuse()
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.wait([self._listening])
+        for task in (self._listening, self._whispering):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
 
     async def subscribe(self, log_id: str) -> None:
         """As in the contract. Raises StoreUnavailable; even then the log stays wanted, until it is let go."""
@@ -117,6 +130,21 @@ class RedisBroadcaster(Broadcaster):
 
     def publish(self, log_id: str, news: News) -> None:
         pass  # the store's scripts have told it, in the step that wrote
+
+    def whisper(self, log_id: str, whisper: Whisper) -> None:
+        self._whispers.append(("PUBLISH", self._channel(log_id), whisper_news(self._worker.decode(), whisper)))
+        if self._whispering is None:
+            self._whispering = asyncio.create_task(self._whisper_all())
+            self._whispering.add_done_callback(say_why_it_failed)
+
+    async def _whisper_all(self) -> None:
+        try:
+            while self._whispers:
+                whispers, self._whispers = self._whispers, []
+                with contextlib.suppress(StoreUnavailable):
+                    await self._client.pipeline(whispers)
+        finally:
+            self._whispering = None
 
     # -- subscriptions
 

@@ -42,7 +42,16 @@ class Principal(Struct, frozen=True, kw_only=True):
 
     def may(self, scope: Scope) -> bool:
         """Whether this scope's routes are open at all; what lies behind them is told by `sees_run` and `role_in`."""
-        return self.has(scope) or (scope == "runs:read" and bool(self.runs))
+        return self.has(scope) or scope in self._claimed()
+
+    def _claimed(self) -> set[Scope]:
+        """The scopes of the routes to what was shared. A room's ticket opens its WebSocket alone, and once."""
+        claimed: set[Scope] = {"runs:read"} if self.runs else set()
+        if self.rooms and not self.by_ticket:
+            claimed.add("rooms:read")
+            if any(role != "read" for role in self.rooms.values()):
+                claimed.add("rooms:write")
+        return claimed
 
     def has(self, scope: Scope) -> bool:
         """Whether it may do this in its tenant."""

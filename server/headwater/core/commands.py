@@ -14,7 +14,8 @@ Ref = Annotated[str, Meta(max_length=64)]
 # Its own bound, which is lower, is the token's reader's.
 Token = Annotated[str, Meta(min_length=1)]
 # A UUID, or a counter behind a name.
-ClientId = Annotated[str, Meta(min_length=1, max_length=64)]
+CLIENT_ID_MAX: Final = 64
+ClientId = Annotated[str, Meta(min_length=1, max_length=CLIENT_ID_MAX)]
 # Ids as we deal them have 30 characters.
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
 # Some four pages; longer input has `POST /v1/runs`.
@@ -180,13 +181,23 @@ def read_command(frame: str | bytes) -> AnyCommand | Unreadable:
 def _decode(frame: bytes) -> AnyCommand | Unreadable:
     """The command, or why it is none with the `ref` that it came with."""
     try:
-        return _decoder.decode(frame)
+        command = _decoder.decode(frame)
     except msgspec.ValidationError as error:
         message = str(error)
+    else:
+        field = _field_with_nul(command) if b"\\u0000" in frame else None
+        return command if field is None else Unreadable("invalid", f"{field}: contains a NUL character.", command.ref)
     head = _head_decoder.decode(frame)  # which reads what the first error left unread
     if head.type not in COMMANDS:
         return Unreadable("invalid", f"type: this is no command. Known are {', '.join(COMMANDS)}.", head.ref)
     return Unreadable("invalid", _about_field(message), head.ref)
+
+
+def _field_with_nul(command: AnyCommand) -> str | None:
+    """Stores and clients cut strings at NUL characters, so no field has one."""
+    values = ((name, getattr(command, name)) for name in command.__struct_fields__)
+    texts = ((name, "".join(value) if isinstance(value, tuple) else value) for name, value in values)
+    return next((name for name, text in texts if isinstance(text, str) and "\0" in text), None)
 
 
 def _about_field(message: str) -> str:

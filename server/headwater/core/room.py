@@ -53,9 +53,14 @@ def slot_of_run(run_id: str) -> str | None:
     return head.removeprefix("run_") if dash else None
 
 
+def turn_of(run_id: str) -> str:
+    """The id of the turn that this run of a room is of."""
+    return run_id.rpartition("-")[2]
+
+
 def answer_of(run_id: str) -> str:
     """The id of the message that grows as this run of a room goes on."""
-    return f"msg_{run_id.rpartition('-')[2]}"
+    return f"msg_{turn_of(run_id)}"
 
 
 # -- settings

@@ -1,16 +1,36 @@
 """A room's WebSocket, without its I/O: frames in, actions out.
 
-A session waits until it knows who is there: it takes nothing but a token, and a wrong word ends it. Once open, a wrong
-word is answered with an error. Whoever holds the socket carries the actions out, in order, before the next frame.
+A session waits until it knows who is there: it takes nothing but a token, and a wrong word ends it. Once it knows, a
+wrong word is answered with an error; of the room it takes nothing before a `join`. Whoever holds the socket carries
+the actions out, in order, and answers those that ask something, before the next frame.
 """
 
-import re
-from typing import Annotated, Final
+from typing import Final, TypeVar
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
+from msgspec.structs import replace
 
 from headwater.core.access import Principal
+from headwater.core.bucket import Bucket, Rate
+from headwater.core.commands import (
+    AnyCommand,
+    Auth,
+    Cancel,
+    Delete,
+    Edit,
+    History,
+    Join,
+    Message,
+    Ping,
+    React,
+    ReadTo,
+    Typing,
+    Unreadable,
+    read_command,
+)
+from headwater.core.members import member_of
+from headwater.core.position import Position, parse_position
+from headwater.core.pushes import Error, Member, Ok, Push
 
 # Of one frame, as UTF-8. A page of pasted text has some 4 KB, and a token at most 8; longer input has `POST /v1/runs`.
 FRAME_BYTES: Final = 64 * 1024
@@ -18,86 +38,19 @@ FRAME_BYTES: Final = 64 * 1024
 MALFORMED_MAX: Final = 10
 # What a close frame has room for: 125 bytes, two of them the code's (RFC 6455, 5.5).
 REASON_BYTES: Final = 123
-# Of an error's text: names of fields come from the frame, and may be as long as it.
-DETAIL_CHARS: Final = 300
 
+GOING_AWAY: Final = 1001
+TOO_LARGE: Final = 1009
+CRASHED: Final = 1011
 PROTOCOL_ERROR: Final = 4400
 UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403
-TOO_LARGE: Final = 1009
+LOST: Final = 4409
+TOO_FAST: Final = 4429
+TOO_SLOW: Final = 4430
 
-
-# -- commands
-
-# A client counts, or draws a UUID; it comes back with the answer.
-Ref = Annotated[str, Meta(max_length=64)]
-# Its own bound, which is lower, is the token's reader's.
-Token = Annotated[str, Meta(min_length=1)]
-
-
-class Auth(Struct, tag="auth", frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Say who is there, or go on for longer with a newer token of the same principal."""
-
-    token: Token
-    ref: Ref | None = None
-
-    def __repr__(self) -> str:
-        return f"Auth(ref={self.ref!r})"
-
-
-class Join(Struct, tag="join", frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Enter the room; `token` is an `auth` on the way."""
-
-    since: str | None = None
-    name: str | None = None
-    token: Token | None = None
-    ref: Ref | None = None
-
-    def __repr__(self) -> str:
-        return f"Join(since={self.since!r}, name={self.name!r}, ref={self.ref!r})"
-
-
-class Ping(Struct, tag="ping", frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Ask for a sign of life. Browsers cannot send the protocol's own."""
-
-    ref: Ref | None = None
-
-
-class NotYet(Struct, frozen=True):
-    """A command that this version knows by name only."""
-
-    type: str
-    ref: Ref | None = None
-
-
-Command = Auth | Join | Ping | NotYet
-
-_KNOWN: Final = ("auth", "join", "ping")
-_LATER: Final = ("message", "edit", "delete", "react", "typing", "read", "cancel", "history")
-
-COMMANDS: Final = _KNOWN + _LATER
-"""The types of all commands."""
-
-
-# -- pushes
-
-
-class Ok(Struct, tag="ok", frozen=True, omit_defaults=True):
-    """The command was carried out."""
-
-    ref: str | None = None
-
-
-class Error(Struct, tag="error", frozen=True, omit_defaults=True, kw_only=True):
-    """The command changed nothing, and why; without `ref` where none could be read."""
-
-    ref: str | None = None
-    code: str
-    detail: str
-    retryable: bool
-
-
-Push = Ok | Error
+Performable = Message | Edit | Delete | React | Typing | ReadTo | Cancel | History
+"""What the room does for a member."""
 
 
 # -- actions
@@ -118,6 +71,20 @@ class Authenticate(Struct, frozen=True):
         return "Authenticate()"
 
 
+class Enter(Struct, frozen=True):
+    """Let the member in, and send the `joined` with this `ref`: `entered` or `not_entered` takes the answer."""
+
+    since: Position | None
+    member: Member
+    ref: str | None
+
+
+class Perform(Struct, frozen=True):
+    """Do this in the room: `performed` or `failed` takes the answer."""
+
+    command: Performable
+
+
 class Close(Struct, frozen=True):
     """Close the socket."""
 
@@ -125,11 +92,12 @@ class Close(Struct, frozen=True):
     reason: str
 
 
-Action = Send | Authenticate | Close
+Action = Send | Authenticate | Enter | Perform | Close
+_Asking = TypeVar("_Asking", Authenticate, Enter, Perform)
 
 
 class Refusal(Struct, frozen=True):
-    """Why a token was not taken: what an error says of itself."""
+    """Why something was not done: what an error says of itself."""
 
     code: str
     detail: str
@@ -137,112 +105,108 @@ class Refusal(Struct, frozen=True):
     retryable: bool = False
 
 
-_decoder: msgspec.json.Decoder[Auth | Join | Ping] = msgspec.json.Decoder(Auth | Join | Ping)
-_encoder = msgspec.json.Encoder()
-_AT_PATH = re.compile(r" - at `\$\.?(.*?)`$")
-
-
-class _Head(Struct):
-    """What is left of a command that is no good: enough to answer it."""
-
-    type: str
-    ref: Ref | None = None
-
-
-_head_decoder = msgspec.json.Decoder(_Head)
-
-
-def encode_push(push: Push) -> str:
-    """The push as the text of a frame."""
-    return _encoder.encode(push).decode()
-
-
-def read_command(frame: str | bytes) -> Command | Error:
-    """The command in a frame, or what is wrong with it."""
-    if isinstance(frame, bytes):
-        return _error("bad_request", "Frames are text, with one JSON object each; this one was binary.")
-    try:
-        return _decode(frame.encode())
-    except msgspec.ValidationError as error:
-        return _error("invalid", _about_field(str(error)))
-    except (msgspec.DecodeError, UnicodeError):
-        return _error("malformed_json", "The frame is not JSON: send one JSON object with a type.")
-    except RecursionError:
-        return _error("invalid", "The frame is nested too deeply.")
-
-
-def _decode(frame: bytes) -> Command | Error:
-    """The command, or why it is none with the `ref` that it came with."""
-    try:
-        return _decoder.decode(frame)
-    except msgspec.ValidationError as error:
-        message = str(error)
-    head = _head_decoder.decode(frame)  # which reads what the first error left unread
-    if head.type in _LATER:
-        return NotYet(head.type, head.ref)
-    if head.type not in _KNOWN:
-        return _error("invalid", f"type: this is no command. Known are {', '.join(_KNOWN)}.", head.ref)
-    return _error("invalid", _about_field(message), head.ref)
-
-
-def _about_field(message: str) -> str:
-    at = _AT_PATH.search(message)
-    reason = message[: at.start()] if at else message
-    return f"{at[1] if at and at[1] else 'The frame'}: {reason[:DETAIL_CHARS]}."
-
-
-def _error(code: str, detail: str, ref: str | None = None, *, retryable: bool = False) -> Error:
-    return Error(ref=ref, code=code, detail=detail, retryable=retryable)
-
-
 class Session:
-    """One socket of a room. `principal` is who is there; None while nobody has said so."""
+    """One socket of a room.
 
-    def __init__(self, room: str, principal: Principal | None = None) -> None:
-        self.room = room
+    `principal` is who is there, None while nobody has said so; `member` is who that is in the room, None before a
+    join. Once closed it takes whatever still comes, and does nothing; the first reason to close stands.
+    """
+
+    def __init__(self, room: str, principal: Principal | None = None, *, rate: Rate) -> None:
+        self.room: Final = room
         self.principal = principal
-        self.closed = False
-        self._asking: Auth | Join | None = None
-        """The command whose token is being looked at."""
+        self.member: Member | None = None
+        self._asked: tuple[Authenticate | Enter | Perform, AnyCommand] | None = None
+        """What waits for its answer, and the command that it is done for."""
+        self._bucket = Bucket(rate)
         self._malformed = 0
+        self._too_fast = 0
+        self._close: Close | None = None
 
     def __repr__(self) -> str:
         who = "nobody yet" if self.principal is None else self.principal.id
-        return f"<Session {self.room!r} {who}{' closed' if self.closed else ''}>"
+        return f"<Session {self.room!r} {who}{' inside' if self.inside else ''}{' closed' if self.closed else ''}>"
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has said Close."""
+        return self._close is not None
+
+    @property
+    def inside(self) -> bool:
+        """Whether it has joined."""
+        return self.member is not None
 
     # -- what comes in
 
-    def receive(self, frame: str | bytes) -> list[Action]:
-        """A frame came: what is to be done."""
-        assert not self.closed and self._asking is None, "one frame after the other"
+    def receive(self, frame: str | bytes, now: float) -> list[Action]:
+        """A frame came, at `now` in monotonic seconds: what is to be done."""
+        if self.closed:
+            return []
+        assert self._asked is None, "one frame after the other"
         if _size(frame) > FRAME_BYTES:
-            return self._close(TOO_LARGE, f"a frame has at most {FRAME_BYTES} bytes")
+            return [self._end(TOO_LARGE, f"a frame has at most {FRAME_BYTES} bytes")]
         command = read_command(frame)
-        if isinstance(command, Auth | Join) and command.token is not None:
-            self._malformed = 0
-            self._asking = command
-            return [Authenticate(command.token)]
-        if self.principal is None:
-            return self._close(UNAUTHENTICATED, "the first frame must be an auth, or a join, with a token")
-        if isinstance(command, Error):
+        bears_token = isinstance(command, Auth | Join) and command.token is not None
+        if self.principal is None and not bears_token:
+            return [self._end(UNAUTHENTICATED, "the first frame must be an auth, or a join, with a token")]
+        if not self._bucket.take(now):
+            return self._flooded(command.ref)
+        self._too_fast = 0
+        if isinstance(command, Unreadable):
             return self._unreadable(command)
         self._malformed = 0
+        if isinstance(command, Auth | Join) and command.token is not None:
+            return self._ask(Authenticate(command.token), command)
         return self._carry_out(command)
+
+    # -- answers
 
     def authenticated(self, principal: Principal) -> list[Action]:
         """The token is this principal's."""
-        command = self._answered()
-        before = self.principal
-        if before is not None and before.id != principal.id:
+        if self.closed:
+            return []
+        _, command = self._answered(Authenticate)
+        if self.principal is not None and self.principal.id != principal.id:
             return self._not_taken(command, _forbidden("The token is another's: open another socket for it."))
         if principal.role_in(self.room) is None:
             return self._not_taken(command, _forbidden("The token does not let its bearer into this room."))
         self.principal = principal
-        return [Send(Ok(command.ref))] if isinstance(command, Auth) else self._carry_out(command)
+        return self._carry_out(command)
 
     def refused(self, refusal: Refusal) -> list[Action]:
         """The token is nobody's, or whose it is cannot be found out now."""
-        return self._not_taken(self._answered(), refusal)
+        if self.closed:
+            return []
+        return self._not_taken(self._answered(Authenticate)[1], refusal)
+
+    def entered(self) -> None:
+        """The member is in."""
+        if not self.closed:
+            self.member = self._answered(Enter)[0].member
+
+    def not_entered(self, refusal: Refusal) -> list[Action]:
+        """The room did not let the member in."""
+        if self.closed:
+            return []
+        return _failed(self._answered(Enter)[1], refusal)
+
+    def performed(self, ok: Ok) -> list[Action]:
+        """It was done. `ok` needs no `ref`."""
+        if self.closed:
+            return []
+        _, command = self._answered(Perform)
+        if command.ref is None and isinstance(command, Typing | ReadTo):
+            return []  # said all the time, and nobody waits for the answer
+        return [Send(replace(ok, ref=command.ref))]
+
+    def failed(self, refusal: Refusal) -> list[Action]:
+        """It was not done."""
+        if self.closed:
+            return []
+        return _failed(self._answered(Perform)[1], refusal)
+
+    # -- what ends it
 
     def late(self) -> Close:
         """The time for the first frame is over."""
@@ -252,41 +216,116 @@ class Session:
         """What the principal rests on is not valid any more."""
         return self._end(UNAUTHENTICATED, "the credential has expired or was revoked: come back with a new one")
 
+    def too_slow(self) -> Close:
+        """The client has not read what waits for it."""
+        return self._end(TOO_SLOW, "too much waits for you to read it: come back, and join with since")
+
+    def lost(self) -> Close:
+        """What the client was told is no longer the room's history."""
+        return self._end(LOST, "what you know of the room is not its history any more: come back, and join")
+
+    def going_away(self) -> Close:
+        """The server stops."""
+        return self._end(GOING_AWAY, "the server is going away: come back, and join with since")
+
+    def crashed(self) -> Close:
+        """A fault of ours."""
+        return self._end(CRASHED, "something went wrong here that is not your fault")
+
     # --
 
-    def _carry_out(self, command: Command) -> list[Action]:
-        if isinstance(command, Ping):
-            return [Send(Ok(command.ref))]
-        name = command.type if isinstance(command, NotYet) else "join"
-        return [Send(_error("not_found", f"This version has no {name} yet.", command.ref))]
+    def _carry_out(self, command: AnyCommand) -> list[Action]:
+        """A command of somebody who is known."""
+        assert self.principal is not None
+        refusal = self._objection(command, self.principal)
+        if refusal is not None:
+            return _failed(command, refusal)
+        match command:
+            case Auth() | Ping():
+                return [Send(Ok(ref=command.ref))]
+            case Join():
+                since = None if command.since is None else parse_position(command.since)
+                return self._ask(Enter(since, member_of(self.principal, command.name), command.ref), command)
+            case _:
+                return self._ask(Perform(command), command)
 
-    def _answered(self) -> Auth | Join:
-        command, self._asking = self._asking, None
-        assert command is not None, "no token was asked about"
-        return command
+    def _objection(self, command: AnyCommand, principal: Principal) -> Refusal | None:
+        """Why not, as far as can be told from here."""
+        if isinstance(command, Auth | Ping):
+            return None
+        if isinstance(command, Join) and self.inside:
+            return _wrong("already_joined", "This socket has joined the room already.")
+        if not isinstance(command, Join) and not self.inside:
+            return _wrong("not_joined", "Send a join first.")
+        role = principal.role_in(self.room)
+        if role is None or (role == "read" and not isinstance(command, Join | History | ReadTo)):
+            return _forbidden("Your role in this room lets you read only.")
+        if isinstance(command, Cancel) and (command.run is None) == (command.client_id is None):
+            return _wrong("invalid", "The frame: a cancel has either a run or a client_id.")
+        return _no_position(command)
 
-    def _not_taken(self, command: Auth | Join, refusal: Refusal) -> list[Action]:
+    def _ask(self, action: Authenticate | Enter | Perform, command: AnyCommand) -> list[Action]:
+        self._asked = (action, command)
+        return [action]
+
+    def _answered(self, kind: type[_Asking]) -> tuple[_Asking, AnyCommand]:
+        """What was asked, and for which command."""
+        assert self._asked is not None, "nothing was asked"
+        action, command = self._asked
+        assert isinstance(action, kind), f"what was asked is {action!r}"
+        self._asked = None
+        return action, command
+
+    def _not_taken(self, command: AnyCommand, refusal: Refusal) -> list[Action]:
         """Nothing changes for one who is there already."""
         if self.principal is None:
-            return self._close(refusal.close_code, refusal.detail)
-        return [Send(_error(refusal.code, refusal.detail, command.ref, retryable=refusal.retryable))]
+            return [self._end(refusal.close_code, refusal.detail)]
+        return _failed(command, refusal)
 
-    def _unreadable(self, error: Error) -> list[Action]:
+    def _flooded(self, ref: str | None) -> list[Action]:
+        rate = self._bucket.rate
+        self._too_fast += 1
+        if self._too_fast < rate.burst:
+            detail = f"More than {rate.per_s:g} frames a second: wait a moment, and send this one again."
+            return [Send(Error(ref=ref, code="too_fast", detail=detail, retryable=True))]
+        return [self._end(TOO_FAST, f"more than {rate.per_s:g} frames a second, whatever was said")]
+
+    def _unreadable(self, wrong: Unreadable) -> list[Action]:
         self._malformed += 1
         if self._malformed < MALFORMED_MAX:
-            return [Send(error)]
-        return self._close(PROTOCOL_ERROR, f"{MALFORMED_MAX} frames in a row were no commands: {error.detail}")
-
-    def _close(self, code: int, reason: str) -> list[Action]:
-        return [self._end(code, reason)]
+            return [Send(Error(ref=wrong.ref, code=wrong.code, detail=wrong.detail, retryable=False))]
+        return [self._end(PROTOCOL_ERROR, f"{MALFORMED_MAX} frames in a row were no commands: {wrong.detail}")]
 
     def _end(self, code: int, reason: str) -> Close:
-        self.closed = True
-        return Close(code, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
+        if self._close is None:
+            self._close = Close(code, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
+        return self._close
+
+
+def _failed(command: AnyCommand, refusal: Refusal) -> list[Action]:
+    error = Error(ref=command.ref, code=refusal.code, detail=refusal.detail, retryable=refusal.retryable)
+    return [Send(error)]
+
+
+def _wrong(code: str, detail: str) -> Refusal:
+    return Refusal(code, detail, PROTOCOL_ERROR)
 
 
 def _forbidden(detail: str) -> Refusal:
     return Refusal("forbidden", detail, FORBIDDEN)
+
+
+def _no_position(command: AnyCommand) -> Refusal | None:
+    """Where a position should be and is none."""
+    field, text = "since", command.since if isinstance(command, Join) else None
+    if isinstance(command, ReadTo):
+        field, text = "position", command.position
+    try:
+        if text is not None:
+            parse_position(text)
+    except ValueError as error:
+        return _wrong("malformed_position", f"{field}: {error}.")
+    return None
 
 
 def _size(frame: str | bytes) -> int:

@@ -2,5 +2,6 @@
 
 from headwater.hub.cursor import Cursor
 from headwater.hub.hub import Hub
+from headwater.hub.rooms import RoomCursor
 
-__all__ = ["Cursor", "Hub"]
+__all__ = ["Cursor", "Hub", "RoomCursor"]

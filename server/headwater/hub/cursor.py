@@ -11,7 +11,6 @@ from headwater.core.window import Miss
 from headwater.errors import StoreUnavailable
 from headwater.formats.base import After, Format, Frame, Remembering
 from headwater.hub.live import LiveLog
-from headwater.store.base import Store
 
 # A larger chunk goes out by the task, in pieces and as the socket takes them.
 WRITE_THROUGH_BYTES = 64 * 1024
@@ -45,7 +44,6 @@ class Cursor:
         "_on_close",
         "_read_bytes",
         "_replaces",
-        "_store",
         "_verified",
         "_waiter",
         "form",
@@ -66,7 +64,6 @@ class Cursor:
         form: type[Format],
         position: Position | None,
         *,
-        store: Store,
         read_bytes: int,
         now: Callable[[], float],
         on_close: Callable[["Cursor"], None],
@@ -83,7 +80,6 @@ class Cursor:
         self.writes = 0
         self.waits_for_store = False
         """What this reader needs is in nobody's news: it must ask again."""
-        self._store = store
         self._read_bytes = read_bytes
         self._now = now
         self._on_close = on_close
@@ -123,7 +119,9 @@ class Cursor:
             if isinstance(got, Miss):
                 return False
             position, frame = got
-            if frame.after is not After.GO_ON or len(frame.data) > WRITE_THROUGH_BYTES or frame.rest:
+            if type(frame) is not Frame or frame.after is not After.GO_ON:
+                return False
+            if len(frame.data) > WRITE_THROUGH_BYTES or frame.rest:
                 return False
             if frame.data and not line.write(frame.data):
                 return False
@@ -193,7 +191,7 @@ class Cursor:
 
         Raises StoreUnavailable, DamagedLog.
         """
-        read = await self._store.read(self.log.head.id, position, 1)
+        read = await self.log.store.read(self.log.head.id, position, 1)
         if read is None or not read.entries:
             return None
         first = read.entries[0]
@@ -213,7 +211,7 @@ class Cursor:
             if self.position is None:
                 await self.log.snapshot(self.form, replaces=False)
             elif self.position.seq < self.log.window.start.seq:
-                await self._store.read(self.log.head.id, self.position, 1)
+                await self.log.store.read(self.log.head.id, self.position, 1)
 
     async def next(self) -> Frame | None:
         """The next bytes to write, or None once the reader was let go.
@@ -222,15 +220,22 @@ class Cursor:
         """
         while self.gone_because is None:
             self._missed_call = False
-            frame = self._news_of_status() or await self._read()
+            frame = await self.poll()
             if frame is not None:
-                if frame.data or frame.after is not After.GO_ON:
-                    return frame
-            elif self._keep_alive:
+                return frame
+            if self._keep_alive:
                 self._keep_alive = False
                 return Frame(self.format.keep_alive)
-            elif not self._missed_call:
+            if not self._missed_call and self.gone_because is None:
                 await self._wait()
+        return None
+
+    async def poll(self) -> Frame | None:
+        """The next bytes, or None if there are none yet, or the reader was let go. Raises as `next` does."""
+        while self.gone_because is None:
+            frame = self._news_of_status() or await self._read()
+            if frame is None or frame.data or frame.after is not After.GO_ON:
+                return frame
         return None
 
     def _news_of_status(self) -> Frame | None:
@@ -281,13 +286,16 @@ class Cursor:
         self.waits_for_store = False
         if self._verified and position.seq >= self.log.window.top.seq:
             return None  # a read from the store was ahead of the news
-        read = await self._store.read(self.log.head.id, position, self._read_bytes)
+        read = await self.log.store.read(self.log.head.id, position, self._read_bytes)
         if read is None:
             self.let_go("gone")
             return None
         if not read.joined:
             if self._verified and read.top.position.seq < self.log.window.top.seq:
                 self.waits_for_store = True  # it lost writes that their producer may yet heal
+                return None
+            if not self.log.has_snapshots:
+                self.let_go("lost")
                 return None
             self.position = None
             self._replaces = True

@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable
 
 from headwater.errors import UnknownRun
 from headwater.formats.base import Format, Head, Remembering
-from headwater.store.base import Store
+from headwater.store.base import Logs
 
 
 class Encoders:
     """Shared by all readers of a log. `refilled` returns once the log has found out what became of its history."""
 
-    def __init__(self, head: Head, store: Store, read_bytes: int, refilled: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, head: Head, store: Logs, read_bytes: int, refilled: Callable[[], Awaitable[None]]) -> None:
         self._head = head
         self._store = store
         self._read_bytes = read_bytes

@@ -1,18 +1,23 @@
 """The live logs of one worker: opened by their first reader, closed after their last."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from headwater.broadcaster.base import Broadcaster, News
 from headwater.config import Config
+from headwater.core.news import Whisper
 from headwater.core.position import Position
 from headwater.core.run import Run
-from headwater.errors import Draining, StoreUnavailable, TooMany
+from headwater.errors import Draining, StoreUnavailable, TooMany, UnknownRun
 from headwater.formats.base import Format, Head
+from headwater.formats.room import RoomForm
 from headwater.hub.cursor import Cursor
 from headwater.hub.live import LiveLog
+from headwater.hub.notes import Note
+from headwater.hub.rooms import AnswerCursor, RoomCursor, RoomLog
 from headwater.metrics import Metrics
 from headwater.store.base import Store
+from headwater.store.rooms import RoomStore
 
 # How long a log without readers stays: a page that reloads is back within this.
 LINGER_S = 5.0
@@ -22,10 +27,15 @@ TICK_S = 1.0
 class Hub:
     """Receives the news of logs and gives cursors on them."""
 
-    def __init__(self, store: Store, broadcaster: Broadcaster, config: Config, metrics: Metrics) -> None:
+    def __init__(
+        self, store: Store, rooms: RoomStore, broadcaster: Broadcaster, config: Config, metrics: Metrics
+    ) -> None:
         self.logs: dict[str, LiveLog] = {}
         self._producing: set[str] = set()
+        self.on_whisper: Callable[[str, bytes], None] = lambda room_id, data: None
+        """Hears what other workers whisper about rooms that are followed here."""
         self._store = store
+        self._rooms = rooms
         self._broadcaster = broadcaster
         self._config = config
         self._metrics = metrics
@@ -51,7 +61,11 @@ class Hub:
     def on_news(self, log_id: str, news: News) -> None:
         """The broadcaster's news."""
         log = self.logs.get(log_id)
-        if log is not None:
+        if log is None:
+            return
+        if isinstance(news, Whisper):
+            self.on_whisper(log_id, news.data)
+        else:
             log.on_news(news)
 
     def on_reconnected(self, log_id: str) -> None:
@@ -78,25 +92,17 @@ class Hub:
         Raises TooMany, Draining, StoreUnavailable, UnknownRun, DamagedLog.
         """
         self.check_room()
-        self._subscribers += 1
         log = self._acquire(run)
-        try:
-            await log.open(fresh)
-        except BaseException:
-            self._subscribers -= 1
-            self._release(log)
-            raise
+        await self._open(log, fresh)
         cursor = Cursor(
             log,
             form,
             position,
-            store=self._store,
             read_bytes=self._config.read_bytes,
             now=asyncio.get_running_loop().time,
             on_close=self._close,
         )
-        log.add_follower(cursor)
-        self._metrics.subscribers.set(self._subscribers)
+        self._admit(cursor)
         if not fresh:
             try:
                 await cursor.prepare()
@@ -105,6 +111,104 @@ class Hub:
                 cursor.close()
                 raise
         return cursor
+
+    async def _open(self, log: LiveLog, fresh: bool = False) -> None:
+        """For one subscriber more."""
+        self._subscribers += 1
+        try:
+            await log.open(fresh)
+        except BaseException:
+            self._subscribers -= 1
+            self._release(log)
+            raise
+
+    def _admit(self, cursor: Cursor) -> None:
+        cursor.log.add_follower(cursor)
+        self._metrics.subscribers.set(self._subscribers)
+
+    # -- rooms
+
+    async def enter(self, room_id: str, form: type[RoomForm], position: Position) -> RoomCursor:
+        """A cursor on a room's log from a position that the store gave; close it.
+
+        What passes in the room is told from now on. Raises TooMany, Draining, StoreUnavailable, UnknownRoom.
+        """
+        self.check_room()
+        log = self._acquire_room(room_id)
+        await self._open(log)
+        cursor = RoomCursor(
+            log,
+            form,
+            position,
+            notes=log.notes,
+            follow=self._follow_answer,
+            read_bytes=self._config.read_bytes,
+            now=asyncio.get_running_loop().time,
+            on_close=self._close,
+        )
+        self._admit(cursor)
+        return cursor
+
+    async def _follow_answer(self, room: RoomCursor, run_id: str, position: Position | None) -> AnswerCursor | None:
+        log = self.logs.get(run_id)
+        if log is not None and not log.gone:
+            log.users += 1
+        else:
+            run = await self._store.get(run_id)
+            if run is None:
+                return None
+            log = self._acquire(run)
+        try:
+            await log.open()
+        except UnknownRun:
+            self._release(log)
+            return None
+        except BaseException:
+            self._release(log)
+            raise
+        answer = AnswerCursor(
+            room,
+            log,
+            room.format.answers,
+            position,
+            read_bytes=self._config.read_bytes,
+            now=asyncio.get_running_loop().time,
+            on_close=self._close_answer,
+        )
+        log.add_follower(answer)
+        return answer
+
+    def _close_answer(self, answer: Cursor) -> None:
+        if answer.log.remove_follower(answer):
+            self._release(answer.log)
+
+    def _acquire_room(self, room_id: str) -> RoomLog:
+        log = self.logs.get(room_id)
+        if not isinstance(log, RoomLog) or log.gone:
+            log = RoomLog(
+                room_id, self._rooms, self._broadcaster, self._config, self._metrics, lambda: self._writes_per_s
+            )
+            self.logs[room_id] = log
+        log.users += 1
+        return log
+
+    def note(self, room_id: str, note: Note) -> None:
+        """Tell those who follow the room here what passes in it."""
+        log = self.logs.get(room_id)
+        if isinstance(log, RoomLog):
+            log.note(note)
+
+    def look(self, log_id: str) -> None:
+        """Something was written to a log, by whom is not told: who follows it here looks at the store."""
+        log = self.logs.get(log_id)
+        if log is not None:
+            log.refill()
+
+    def whisper(self, room_id: str, data: bytes) -> None:
+        """Tell the other workers that follow the room what passes in it."""
+        self._broadcaster.whisper(room_id, Whisper(data))
+
+    # -- limits
 
     def check_room(self) -> None:
         """Raises TooMany where another who reads or waits would be one too many; Draining."""
@@ -249,14 +353,17 @@ class Hub:
 
     async def _compare(self) -> None:
         logs = [log for log in self.logs.values() if log.users and not log.produced_here]
-        if not logs:
-            return
-        try:
-            tops = await self._store.tops([log.head.id for log in logs])
-        except StoreUnavailable:
-            return  # nothing is known; the next look tells
-        for log, top in zip(logs, tops, strict=True):
-            log.compare(top)
+        rooms = [log for log in logs if isinstance(log, RoomLog)]
+        runs = [log for log in logs if not isinstance(log, RoomLog)]
+        for store, those in ((self._store, runs), (self._rooms, rooms)):
+            if not those:
+                continue
+            try:
+                tops = await store.tops([log.head.id for log in those])
+            except StoreUnavailable:
+                return  # nothing is known; the next look tells
+            for log, top in zip(those, tops, strict=True):
+                log.compare(top)
 
     async def let_everyone_go(self, spread_s: float) -> None:
         """End all connections, spread over so many seconds, so that they do not come back at once."""
@@ -264,7 +371,9 @@ class Hub:
         for limit in self._waits:
             if not limit.expired():
                 limit.reschedule(asyncio.get_running_loop().time())
-        cursors = [cursor for log in self.logs.values() for cursor in log.followers]
+        cursors = [
+            cursor for log in self.logs.values() for cursor in log.followers if not isinstance(cursor, AnswerCursor)
+        ]
         for index, cursor in enumerate(cursors):
             cursor.let_go("draining")
             self._metrics.subscribers_let_go.labels("draining").inc()

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, ClassVar
 
-from headwater.broadcaster.base import Broadcaster, News
+from headwater.broadcaster.base import Broadcaster
 from headwater.config import Config
 from headwater.core.events import Attempt, End, Entry, Status, entry_bytes
 from headwater.core.flush import flush_window
@@ -17,8 +17,9 @@ from headwater.errors import HeadwaterError, StoreUnavailable, UnknownRun
 from headwater.formats.base import Format, Frame, Head, Remembering
 from headwater.hub.encoders import Encoders
 from headwater.hub.snapshots import Snapshots
+from headwater.hub.waking import wake_all
 from headwater.metrics import Metrics
-from headwater.store.base import Read, Store, Top
+from headwater.store.base import Logs, Read, Top
 from headwater.tasks import say_why_it_failed
 
 if TYPE_CHECKING:
@@ -35,10 +36,15 @@ class LiveLog:
     its producer tells more, and sooner.
     """
 
+    has_snapshots: ClassVar[bool] = True
+    """A reader whose position joins no more is given all content anew."""
+    weigh = staticmethod(entry_bytes)
+    """About how many bytes an entry holds."""
+
     def __init__(
         self,
         head: Head,
-        store: Store,
+        store: Logs,
         broadcaster: Broadcaster,
         config: Config,
         metrics: Metrics,
@@ -58,7 +64,7 @@ class LiveLog:
         self.window = Window(START, config.window_bytes)
         self.epoch = 0
         """Grows when history was rewritten: positions from before must be looked up again."""
-        self._store = store
+        self.store = store
         self._broadcaster = broadcaster
         self._config = config
         self._metrics = metrics
@@ -110,14 +116,17 @@ class LiveLog:
         try:
             if not self.produced_here:
                 await self._subscribe()
-            (top,) = [Top(START, self.status)] if fresh else await self._store.tops([self.head.id])
+            (top,) = [Top(START, self.status)] if fresh else await self.store.tops([self.head.id])
             if top is None:
-                raise UnknownRun(f"There is no run {self.head.id}.")
+                raise self._unknown()
             self._opened = True
             self._stand_on(top)
             self.set_produced_here(self.produced_here)  # it may have changed meanwhile
         finally:
             self._opening = None
+
+    def _unknown(self) -> HeadwaterError:
+        return UnknownRun(f"There is no run {self.head.id}.")
 
     async def _subscribe(self) -> None:
         self._subscribed = True  # also if it fails half-way: then it is undone
@@ -155,7 +164,7 @@ class LiveLog:
 
     # -- news
 
-    def on_news(self, news: News) -> None:
+    def on_news(self, news: Entry | Status) -> None:
         """Take what the producer or the broadcaster says."""
         if not isinstance(news, Entry):
             self._set_status(news)
@@ -171,7 +180,7 @@ class LiveLog:
                 self.refill()
 
     def _hold(self, entry: Entry) -> None:
-        self._held_bytes += entry_bytes(entry)
+        self._held_bytes += self.weigh(entry)
         if self._held_bytes > self._config.window_bytes:
             self._held.clear()
             self._held_bytes = 0
@@ -180,7 +189,7 @@ class LiveLog:
             self._held.append(entry)
 
     def _add(self, entry: Entry) -> None:
-        self.window.add(entry, entry_bytes(entry))
+        self.window.add(entry, self.weigh(entry))
         self.begun.set()
         self._events += len(entry.events)
         last = entry.events[-1]
@@ -223,12 +232,7 @@ class LiveLog:
         self._wake()
 
     def _wake(self) -> None:
-        if len(self._followers) <= WAKE_TOGETHER:
-            _wake_all(self._followers)
-            return
-        followers = tuple(self._followers)
-        for start in range(0, len(followers), WAKE_TOGETHER):
-            self._loop.call_soon(_wake_all, followers[start : start + WAKE_TOGETHER])
+        wake_all(self._followers, self._loop)
 
     # -- the store
 
@@ -252,7 +256,7 @@ class LiveLog:
             while True:
                 self._overrun, heard = False, len(self._held)
                 try:
-                    read = await self._store.read(self.head.id, self.window.top, self._config.window_bytes)
+                    read = await self.store.read(self.head.id, self.window.top, self._config.window_bytes)
                 except StoreUnavailable:
                     tries += 1
                     await asyncio.sleep(full_jitter(tries, base_s=0.1, cap_s=2.0))
@@ -313,7 +317,7 @@ class LiveLog:
                 case Fit.APART if index >= heard:
                     self._holding = True
                     self._held = held[index:]
-                    self._held_bytes = sum(entry_bytes(left) for left in self._held)
+                    self._held_bytes = sum(self.weigh(left) for left in self._held)
                     break
                 case _:
                     pass
@@ -380,17 +384,5 @@ class LiveLog:
         return await self._snapshots.take(self.format(form), self.window, replaces=replaces)
 
 
-def _wake_all(followers: Iterable["Cursor"]) -> None:
-    """One that fails is let go: neither the others nor whoever brought the news has a part in it."""
-    for follower in followers:
-        try:
-            follower.wake()
-        except Exception:
-            log.exception("%r cannot be told what is new", follower)
-            follower.let_go("failed")
-
-
 # Between looks at a store that lost writes: its producer writes them again within about a second of reaching it.
 DOUBT_S = 0.25
-# Readers written to in one go: some 10 µs each, and everything else of the worker waits meanwhile.
-WAKE_TOGETHER = 500

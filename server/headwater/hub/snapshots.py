@@ -7,7 +7,7 @@ from headwater.core.window import Window
 from headwater.errors import UnknownRun
 from headwater.formats.base import Format, Frame
 from headwater.metrics import Metrics
-from headwater.store.base import Contents, Store
+from headwater.store.base import Contents, Logs
 
 # A snapshot is shared for so long, or while so few events follow it: a crowd that comes at once costs one read.
 SHARED_S = 0.25
@@ -17,7 +17,7 @@ SHARED_EVENTS = 10
 class Snapshots:
     """Keeps the newest, as long as the log's window goes on from it."""
 
-    def __init__(self, log_id: str, store: Store, metrics: Metrics) -> None:
+    def __init__(self, log_id: str, store: Logs, metrics: Metrics) -> None:
         self._log_id = log_id
         self._store = store
         self._metrics = metrics

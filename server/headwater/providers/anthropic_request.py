@@ -16,6 +16,7 @@ from headwater.providers.request_parts import (
     parts_of,
     place_of,
     refuse,
+    speakers_of,
     stops_of,
 )
 
@@ -60,9 +61,12 @@ def _conversation(request: RunRequest) -> tuple[list[Part], list[Part]]:
     """What is for `system`, and the turns: neighbours of one role are one turn."""
     system: list[Part] = []
     turns: list[Part] = []
-    for number, message in enumerate(messages_of(request)):
+    messages = messages_of(request)
+    for number, (message, speaker) in enumerate(zip(messages, speakers_of(messages), strict=True)):
         at = place_of(request, number)
         blocks = _blocks(message, at)
+        if speaker is not None and blocks:
+            blocks.insert(0, {"type": "text", "text": speaker})
         if message.role in ("system", "developer"):
             for name in ("type", "text"):
                 if message.extra and name in message.extra:

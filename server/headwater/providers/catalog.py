@@ -50,6 +50,10 @@ class Catalog:
         """The names that are known, in the order of their sources: file, code, demo, discovered."""
         return list(self._models)
 
+    def knows(self, name: str) -> bool:
+        """Whether a model of this name is listed."""
+        return name in self._models
+
     def get(self, name: str | None) -> Model:
         """The model of this name, the default for None. Raises UnknownModel, which lists the known ones."""
         name = self.default if name is None else name

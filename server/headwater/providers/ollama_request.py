@@ -15,6 +15,7 @@ from headwater.providers.request_parts import (
     parts_of,
     place_of,
     refuse,
+    speakers_of,
     stops_of,
 )
 
@@ -66,18 +67,21 @@ def _format(wanted: dict[str, Any] | None) -> Any:
 
 def _messages(request: RunRequest) -> list[Part]:
     tools: dict[str, str] = {}  # the names of the calls so far, by id: a result has only the id
-    messages = []
-    for number, message in enumerate(messages_of(request)):
-        messages.append(_message(message, place_of(request, number), tools) | (message.extra or {}))
-    return messages
+    messages = messages_of(request)
+    return [
+        _message(message, place_of(request, number), tools, speaker) | (message.extra or {})
+        for number, (message, speaker) in enumerate(zip(messages, speakers_of(messages), strict=True))
+    ]
 
 
-def _message(message: Message, at: str, tools: dict[str, str]) -> Part:
+def _message(message: Message, at: str, tools: dict[str, str], speaker: str | None) -> Part:
     where = f"{at}.content" if at.startswith("input[") else at
     texts: list[str] = []
     images: list[str] = []
     for number, part in enumerate(parts_of(message.content)):
         _take_part(part, f"{where}[{number}]", texts, images)
+    if speaker is not None and (any(texts) or images):
+        texts.insert(0, speaker)
     role = "system" if message.role == "developer" else message.role
     turn: Part = {"role": role, "content": "\n".join(texts)}
     if images:

@@ -3,6 +3,7 @@
 `at` is where a part stands in the request, such as `input[0].content[1]`: what an error names.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import msgspec
@@ -59,6 +60,20 @@ def place_of(request: RunRequest, number: int) -> str:
     if request.instructions is not None:
         number -= 1
     return "instructions" if number < 0 else "input" if isinstance(request.input, str) else f"input[{number}]"
+
+
+def speakers_of(messages: Sequence[Message]) -> list[str | None]:
+    """What to write before each message for an upstream that has no field for who speaks, if anything.
+
+    A person is named where several speak. An assistant's message that bears a name is another model's.
+    """
+    names = [" ".join((message.name or "").split()) for message in messages]  # a name is no place for lines
+    people = {name for message, name in zip(messages, names, strict=True) if message.role == "user" and name}
+    named = ("user", "assistant") if len(people) > 1 else ("assistant",)
+    return [
+        f"{name}:" if name and message.content and message.role in named else None
+        for message, name in zip(messages, names, strict=True)
+    ]
 
 
 def parts_of(content: str | list[Part] | None) -> list[Part]:

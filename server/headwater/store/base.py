@@ -141,7 +141,26 @@ class Page(Struct, frozen=True):
     has_more: bool
 
 
-class Store(ABC):
+class Logs(ABC):
+    """What can be followed: logs by their ids, of one kind."""
+
+    @abstractmethod
+    async def read(self, log_id: str, after: Position, max_bytes: int) -> Read | None:
+        """The log after a position; at least one entry if there is any, and about `max_bytes`.
+
+        None if there is no such log.
+        """
+
+    @abstractmethod
+    async def tops(self, log_ids: Sequence[str]) -> list[Top | None]:
+        """Where each log stands, in the order asked."""
+
+    async def contents(self, log_id: str) -> Contents | None:
+        """Everything so far in one piece, or None if there is no such log: of runs only."""
+        raise NotImplementedError
+
+
+class Store(Logs):
     """The contract. `tests/store/contract.py` holds every engine to it."""
 
     @abstractmethod
@@ -196,21 +215,6 @@ class Store(ABC):
         `End("cancelled")` → CANCELLED; `after` is not the top → BEHIND; else it is STORED.
         An end ends the run and its lease and sets its expiry, `run_ttl_s` from then.
         """
-
-    @abstractmethod
-    async def read(self, run_id: str, after: Position, max_bytes: int) -> Read | None:
-        """The log after a position; at least one entry if there is any, and about `max_bytes`.
-
-        None if there is no such run.
-        """
-
-    @abstractmethod
-    async def contents(self, run_id: str) -> Contents | None:
-        """Everything so far in one piece, or None if there is no such run."""
-
-    @abstractmethod
-    async def tops(self, run_ids: Sequence[str]) -> list[Top | None]:
-        """Where each log stands, in the order asked."""
 
     @abstractmethod
     async def take_lease(self, run_id: str, *, seen: int, tag: int, holder: str, lease_s: float) -> Lease | None:

@@ -10,7 +10,7 @@ A run of a room lies beside it: `Run.room` names the room, and the step that wri
 log, under the tag of the end, changes the answer's message, and removes the turn.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from enum import Enum
 
@@ -20,7 +20,7 @@ from headwater.core.events import Entry
 from headwater.core.position import START, Position
 from headwater.core.room import Place, Post, RoomEvent, RoomKey, RoomSettings, Turn
 from headwater.core.run import Run
-from headwater.store.base import Read, Top
+from headwater.store.base import Logs
 
 
 class Room(Struct, frozen=True, kw_only=True):
@@ -51,6 +51,11 @@ class Change(Struct, frozen=True, kw_only=True):
     puts: tuple[Put, ...] = ()
     once: str = ""
     turns: tuple[Turn, ...] = ()
+
+    def place(self, message: str, after: Position) -> tuple[Position, Position]:
+        """Where it puts a message on top of `after`: the positions of the first and the last event about it."""
+        about = [seq for seq, event in enumerate(self.events, after.seq + 1) if event.message == message]
+        return Position(about[0], self.tag), Position(about[-1], self.tag)
 
 
 class Changing(Enum):
@@ -103,8 +108,11 @@ class Entered(Struct, frozen=True, kw_only=True):
     marks: dict[str, int]
 
 
-class RoomStore(ABC):
-    """The contract. `tests/store/contract/rooms.py` holds every engine to it."""
+class RoomStore(Logs):
+    """The contract. `tests/store/contract/rooms.py` holds every engine to it.
+
+    `read` and `tops` are of rooms' logs, by rooms' ids; the status of a top is `in_progress`.
+    """
 
     @abstractmethod
     async def put(self, key: RoomKey, settings: RoomSettings, *, replace: bool) -> tuple[Room, bool]:
@@ -163,14 +171,6 @@ class RoomStore(ABC):
     async def enter(self, room_id: str, since: Position | None, *, max_bytes: int, page: int) -> Entered | None:
         """What one who comes in gets, all of one moment; None if there is no such room. Without `since` as if it did
         not join. START joins while nothing was trimmed; so does the position up to which was trimmed."""
-
-    @abstractmethod
-    async def read(self, room_id: str, after: Position, max_bytes: int) -> Read | None:
-        """The log after a position, as `Store.read` has it; the top's status is `in_progress`."""
-
-    @abstractmethod
-    async def tops(self, room_ids: Sequence[str]) -> list[Top | None]:
-        """Where each log stands, in the order asked; the status is `in_progress`."""
 
     @abstractmethod
     async def page(self, room_id: str, *, before: int | None, limit: int) -> tuple[list[Place], bool]:

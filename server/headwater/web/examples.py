@@ -28,6 +28,7 @@ from headwater.web.render import run_summary
 from headwater.web.shapes import Part, RunAnswer, RunAttempt, RunList
 
 RUN_ID = "run_k4x2q7w5n3"
+ROOM_NAME = "help"
 _TAG = 80472913
 _AT, _TOP = Position(17, _TAG), Position(25, _TAG)
 _CREATED_AT = 1767225600.25

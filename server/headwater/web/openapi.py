@@ -27,7 +27,7 @@ from headwater.errors import (
 )
 from headwater.formats.openai import response_id
 from headwater.version import VERSION
-from headwater.web.examples import RUN_ID, STORE_AWAY
+from headwater.web.examples import ROOM_NAME, RUN_ID, STORE_AWAY
 from headwater.web.openai.errors import ErrorBody, error_body, is_openai, status_of
 from headwater.web.operation import Answer, Body, Operation, Parameter, operation_of
 from headwater.web.problems import PROBLEM, problem_of
@@ -65,6 +65,7 @@ _RATES: Final = {
 _PATH: Final = {
     "run_id": ("The run's id, as its start gave it.", RUN_ID),
     "model": ("The model's name, which may hold slashes.", "demo"),
+    "room": ("The room's name.", ROOM_NAME),
     "response_id": ("The response's id, as its start gave it; a run's will do.", response_id(RUN_ID)),
 }
 
@@ -147,7 +148,7 @@ def _kinds(operation: Operation) -> Iterator[type[Struct]]:
 
 def _described(endpoint: EndpointInfo, operation: Operation) -> Json:
     """An operation object."""
-    told: Json = {"operationId": endpoint.func.__name__, "tags": [endpoint.func.__module__.rpartition(".")[2]]}
+    told: Json = {"operationId": endpoint.func.__name__, "tags": [_tag(endpoint.path)]}
     told |= _words(endpoint.func, operation)
     if operation.guarded:
         told["security"] = _security(endpoint, operation)
@@ -157,6 +158,12 @@ def _described(endpoint: EndpointInfo, operation: Operation) -> Json:
         told["requestBody"] = _request(operation.body)
     told["responses"] = _answers(operation) | _refusals(endpoint, operation)
     return told
+
+
+def _tag(path: str) -> str:
+    """What it is about: a collection of the API, or operations."""
+    _, version, collection, *_ = [*path.split("/"), ""]
+    return collection if version == "v1" else "ops"
 
 
 def _words(func: Callable[..., object], operation: Operation) -> Json:

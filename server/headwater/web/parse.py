@@ -147,12 +147,12 @@ def _refuse_strange(value: dict[str, Any]) -> None:
         elif _has_nul(step) or _has_nul(inner):
             path = _path([*way, step])
             raise Invalid(f"{path}: contains a NUL character.", field=path)
-        elif isinstance(inner, dict | list):
+        elif isinstance(inner, dict | list | tuple):
             way.append(step)
             levels.append(_items(inner))
 
 
-def _items(container: dict[str, Any] | list[Any]) -> Iterator[tuple[object, Any]]:
+def _items(container: dict[str, Any] | Sequence[Any]) -> Iterator[tuple[object, Any]]:
     return iter(container.items()) if isinstance(container, dict) else enumerate(container)
 
 
@@ -179,16 +179,14 @@ def position_of(request: Request[AppState]) -> Position | None:
         raise MalformedPosition(f"{source}: {error}.", field=source) from None
 
 
-def idempotency_key(request: Request[AppState]) -> str | None:
+def idempotency_key(request: Request[AppState], longest: int = IDEMPOTENCY_KEY_MAX) -> str | None:
     """The header's value. Raises BadRequest if it is no usable key."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
-    if not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX or not key.isprintable():
+    if not 1 <= len(key) <= longest or not key.isprintable():
         raise BadRequest(
-            f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_MAX} printable characters.",
-            field="Idempotency-Key",
-            limit=IDEMPOTENCY_KEY_MAX,
+            f"Idempotency-Key must be 1 to {longest} printable characters.", field="Idempotency-Key", limit=longest
         )
     return key
 

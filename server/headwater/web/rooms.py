@@ -2,27 +2,39 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Sequence
 
+from msgspec.structs import replace
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from headwater.access import Seat, Watch
 from headwater.core.access import ANONYMOUS, Principal
-from headwater.core.session import Action, Authenticate, Close, Refusal, Send, Session, encode_push
-from headwater.errors import Draining, Forbidden, HeadwaterError
+from headwater.core.bucket import Rate
+from headwater.core.frames import frame_text, messages_in
+from headwater.core.pushes import Push, encode_push
+from headwater.core.session import Action, Authenticate, Close, Enter, Perform, Performable, Refusal, Send, Session
+from headwater.entropy import full_jitter
+from headwater.errors import Draining, Forbidden, HeadwaterError, StoreUnavailable
+from headwater.formats.base import Frame
+from headwater.formats.room import RoomOverSocket
+from headwater.hub import RoomCursor
+from headwater.rooms import Visit
 from headwater.state import AppState
+from headwater.tasks import say_why_it_failed
 from headwater.web.auth import address_of, socket_principal, unless_guessed, use_up_ticket
 from headwater.web.connection import EXTENSION
 from headwater.web.origins import check_origin
+from headwater.web.performing import perform
 from headwater.web.problems import problem
 from headwater.web.socket_connection import SocketConnection
 
 log = logging.getLogger("headwater.web")
 
 SUBPROTOCOL = "headwater.v1"
-
-_CRASHED = Close(HeadwaterError.close_code, "something went wrong here that is not your fault")
+_AGAIN = Frame(b"")
+"""Nothing could be read for now."""
 
 
 async def room_socket(socket: WebSocket[AppState]) -> None:
@@ -39,7 +51,9 @@ async def room_socket(socket: WebSocket[AppState]) -> None:
     except HeadwaterError as error:
         await deny(socket, error)
         return
-    line = RoomLine(socket, Session(room, principal), seat)
+    config = socket.state["config"]
+    rate = Rate(config.room_commands_per_s, config.room_commands_burst)
+    line = RoomLine(socket, Session(room, principal, rate=rate), seat)
     try:
         # Never the subprotocol that bears a token: proxies log what is answered.
         await socket.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope["subprotocols"] else None)
@@ -69,9 +83,11 @@ async def deny(socket: WebSocket[AppState], error: HeadwaterError) -> None:
 
 
 class RoomLine:
-    """An accepted socket with its session: one task, which reads a frame once all before it are answered.
+    """An accepted socket with its session: a task that reads a frame once all before it are answered, and, once it has
+    joined, one that writes what happens in the room.
 
-    Nothing piles up here: while it does not read, the server stops reading from the client.
+    Nothing piles up here: while the one does not read, the server stops reading from the client; what the other has
+    not written yet lies in logs.
     """
 
     def __init__(self, socket: WebSocket[AppState], session: Session, seat: Seat) -> None:
@@ -80,7 +96,12 @@ class RoomLine:
         self._seat = seat
         self._state = socket.state
         self._watch: Watch | None = None
-        self._is_over = False
+        self._visit: Visit | None = None
+        self._telling: asyncio.Task[None] | None = None
+        self._end: Close | None = None
+        """Why it is closed, where something else than what the client says is the reason."""
+        self._connection: SocketConnection | None = socket.scope.get("extensions", {}).get(EXTENSION)
+        self._writing = asyncio.Lock()
 
     async def hold(self) -> None:
         """Return once it is closed, by whichever side."""
@@ -90,19 +111,26 @@ class RoomLine:
             return
         except Exception:
             log.exception("a room's socket failed")
-            close = _CRASHED
+            close = self._session.crashed()
         finally:
             # Before the close is sent, which may take a while: there is no talk left to stop.
             if self._watch is not None:
                 self._watch.close()
+            await self._leave_room()
         await self._close(close)
 
     def leave(self) -> None:
         """Give up what it holds, of its principal's and of the machine's."""
         self._seat.close()
-        connection: SocketConnection | None = self._socket.scope.get("extensions", {}).get(EXTENSION)
-        if connection is not None:
-            connection.see_it_off()
+        if self._connection is not None:
+            self._connection.see_it_off()
+
+    async def _leave_room(self) -> None:
+        if self._visit is not None:
+            self._visit.close()
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.wait([self._telling])
 
     # -- the conversation
 
@@ -113,19 +141,19 @@ class RoomLine:
             async with asyncio.timeout(within_s) as self._limit:
                 self._watch_over(self._session.principal)
                 while True:
-                    reason = await self._carry_out(self._session.receive(await self._next_frame()))
+                    reason = await self._carry_out(self._session.receive(await self._next_frame(), time.monotonic()))
                     if reason is not None:
                         return reason
         except TimeoutError:
             if not self._limit.expired():
                 raise
-        return self._session.over() if self._is_over else self._session.late()
+        return self._end or self._session.late()
 
     async def _next_frame(self) -> str | bytes:
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message["code"], message.get("reason"))
-        if self._session.principal is None:
+        if self._session.principal is None and self._end is None:
             self._limit.reschedule(None)  # it came in time; what it asks for has limits of its own
         frame: str | bytes | None = message.get("text")
         return frame if frame is not None else message["bytes"]
@@ -134,22 +162,91 @@ class RoomLine:
         """Do these, and what follows from them, in order."""
         left = deque(actions)
         while left:
-            action = left.popleft()
-            if isinstance(action, Close):
-                return action
-            if isinstance(action, Authenticate):
-                left.extend(await self._authenticate(action.token))
-            else:
-                await self._send(action)
+            match left.popleft():
+                case Close() as close:
+                    return close
+                case Send(push):
+                    await self._send(push)
+                case Authenticate(token):
+                    left.extend(await self._authenticate(token))
+                case Enter() as enter:
+                    left.extend(await self._enter(enter))
+                case Perform(command):
+                    left.extend(await self._perform(command))
         return None
 
-    async def _send(self, action: Send) -> None:
+    async def _enter(self, enter: Enter) -> Sequence[Action]:
+        principal, name = self._session.principal, self._session.room
+        assert principal is not None
+        try:
+            visit = await self._state["rooms"].enter(principal, name, enter.member, enter.since, RoomOverSocket)
+        except HeadwaterError as error:
+            return self._session.not_entered(_refusal(error))
+        self._visit = visit
+        visit.cursor.line = self._connection
+        await self._send(replace(visit.joined, ref=enter.ref))
+        self._session.entered()
+        self._telling = asyncio.create_task(self._tell(visit.cursor))
+        self._telling.add_done_callback(say_why_it_failed)
+        return ()
+
+    async def _perform(self, command: Performable) -> Sequence[Action]:
+        principal, member = self._session.principal, self._session.member
+        assert principal is not None and member is not None
+        try:
+            ok = await perform(self._state, principal, self._session.room, member, command)
+        except HeadwaterError as error:
+            return self._session.failed(_refusal(error))
+        return self._session.performed(ok)
+
+    # -- what happens in the room
+
+    async def _tell(self, cursor: RoomCursor) -> None:
+        """Write what happens, until the reader is let go."""
+        tries = 0
+        try:
+            while (frame := await self._next(cursor, tries)) is not None:
+                tries = tries + 1 if frame is _AGAIN else 0
+                if frame is not _AGAIN:
+                    cursor.writing()
+                    await self._write(frame.data)
+                    cursor.written()
+        except HeadwaterError as error:
+            log.warning("%r ends early: %s", cursor, error.detail)
+            self._stop(self._session.crashed())
+            return
+        except WebSocketDisconnect:
+            return  # whoever reads from it hears of that, too
+        match cursor.gone_because:
+            case "draining":
+                self._stop(self._session.going_away())
+            case "slow":
+                self._stop(self._session.too_slow())
+            case _:
+                self._stop(self._session.lost())
+
+    async def _next(self, cursor: RoomCursor, tries: int) -> Frame | None:
+        try:
+            return await cursor.next()
+        except StoreUnavailable:
+            await asyncio.sleep(full_jitter(tries + 1, base_s=0.1, cap_s=2.0))  # it passes, and the place is kept
+            return _AGAIN
+
+    async def _send(self, push: Push) -> None:
         """Raises WebSocketDisconnect where the client takes nothing any more."""
         try:
             async with asyncio.timeout(self._state["config"].slow_reader_s):
-                await self._socket.send_text(encode_push(action.push))
+                await self._write(frame_text(encode_push(push)))
         except TimeoutError:
             raise WebSocketDisconnect(1006) from None  # no close frame would reach it either
+
+    async def _write(self, data: bytes) -> None:
+        async with self._writing:
+            if self._connection is not None:
+                await self._connection.write_all(data)
+            else:
+                for message in messages_in(data):
+                    await self._socket.send_text(message)
 
     async def _close(self, close: Close) -> None:
         try:
@@ -157,6 +254,12 @@ class RoomLine:
                 await self._socket.close(close.code, close.reason)
         except (TimeoutError, WebSocketDisconnect):
             pass  # it is dropped
+
+    def _stop(self, close: Close) -> None:
+        """Stop whatever is waited for, and close."""
+        if self._end is None:
+            self._end = close
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
     # -- who is there
 
@@ -166,7 +269,7 @@ class RoomLine:
             newcomer = self._session.principal is None
             seat = await self._state["quotas"].sit_down(principal, address_of(self._socket)) if newcomer else self._seat
         except HeadwaterError as error:
-            return self._session.refused(Refusal(error.code, error.detail, error.close_code, error.retryable))
+            return self._session.refused(_refusal(error))
         if seat is not self._seat:
             self._seat.close()
             self._seat = seat
@@ -193,7 +296,9 @@ class RoomLine:
             self._watch = self._state["access"].watch(principal, self._on_over)
 
     def _on_over(self) -> None:
-        """The credential is not valid any more: stop whatever is waited for."""
-        if not self._is_over:
-            self._is_over = True
-            self._limit.reschedule(asyncio.get_running_loop().time())
+        """The credential is not valid any more."""
+        self._stop(self._session.over())
+
+
+def _refusal(error: HeadwaterError) -> Refusal:
+    return Refusal(error.code, error.detail, error.close_code, error.retryable)

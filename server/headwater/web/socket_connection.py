@@ -7,6 +7,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 from websockets.http11 import Request
 
+from headwater.core.frames import frames_in
 from headwater.core.session import TOO_LARGE
 from headwater.errors import BadRequest, Draining, HeadTooLarge
 from headwater.web.connection import EXTENSION, WRITE_BUFFER_BYTES
@@ -67,6 +68,28 @@ class SocketConnection(WebSocketsSansIOProtocol):
         await super().send(message)
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True
+
+    # -- frames that were made for many, which the base class knows nothing of
+
+    def write(self, data: bytes) -> bool:
+        """Write whole frames, unless the client is behind; whether they were written."""
+        if not self.writable.is_set() or self.close_sent or self.transport.is_closing():
+            return False
+        self.transport.write(data)
+        return True
+
+    async def write_all(self, data: bytes) -> None:
+        """Write frames as the client takes them. Another message must not be begun meanwhile; pings are answered."""
+        for frame in frames_in(data):
+            await self.writable.wait()
+            if self.close_sent or self.transport.is_closing():
+                return
+            self.transport.write(frame)
+        await self.writable.wait()
+
+    def abort(self) -> None:
+        """Drop the connection and what it did not take."""
+        self.transport.abort()
 
     def handle_parser_exception(self) -> None:
         """Say why it is closed, and read on until the client has heard it: bytes left unread would reset it instead."""

@@ -2,7 +2,7 @@
 -- KEYS: run, log, request
 -- ARGV: time, token, after, position, payload, head of the news, channel,
 --       '1' if the entry is nothing but a cancelled end, the status of the end in it or '', ms until what ended expires
--- Returns 'stored', or {outcome, top, cancelled, and of a stored end: owner, conversation, expiry}
+-- Returns 'stored', 'moved' (see room_end.lua), or {outcome, top, cancelled, and of a stored end: owner, conversation, expiry}
 local run, log = KEYS[1], KEYS[2]
 local token, after, position, payload = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local has = redis.call('HMGET', run, 'token', 'top', 'status', 'cancelled')
@@ -41,6 +41,9 @@ end
 if top ~= after then
   return {'behind', top, cancelled}
 end
+if room_end and room_end.moved(top) then
+  return 'moved'
+end
 write()
 if ARGV[9] == '' then
   return {'stored', position, cancelled}
@@ -48,5 +51,8 @@ end
 local expires = whole(now + tonumber(ARGV[10]))
 redis.call('HSET', run, 'status', ARGV[9], 'ended', whole(now), 'expires', expires, 'until', '0')
 expire_at(expires, run, log, KEYS[3])
+if room_end then
+  room_end.write(position, now)
+end
 local whose = redis.call('HMGET', run, 'owner', 'conversation')
 return {'stored', position, cancelled, whose[1], whose[2], expires}

@@ -31,6 +31,9 @@ local function tag_of(position)
   return string.match(position, '-(%d+)$')
 end
 
+-- What else is to be done with the end of a room's run: see room_end.lua.
+local room_end
+
 -- The position of the entry that covers a seq, or nil.
 local function covering(log, seq)
   local found = redis.call('XRANGE', log, whole(seq), '+', 'COUNT', 1)

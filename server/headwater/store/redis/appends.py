@@ -1,6 +1,7 @@
 """The group commit: one pipeline of one script for each run, and an answer for each."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -14,6 +15,7 @@ from headwater.store.redis import scripts
 from headwater.store.redis.door import log
 from headwater.store.redis.place import Place
 from headwater.store.redis.replies import to_position
+from headwater.store.redis.room_ends import MOVED, UNKNOWN, Told, in_room, tell
 
 
 async def append(place: Place, batch: Sequence[Append]) -> list[AppendResult]:
@@ -25,7 +27,10 @@ async def append(place: Place, batch: Sequence[Append]) -> list[AppendResult]:
     for item, reply in zip(batch, replies, strict=True):
         if reply == b"stored":
             results.append(AppendResult(Outcome.STORED, item.entry.position))
-        elif isinstance(reply, ResponseError):
+            continue
+        if reply == MOVED:
+            reply = await tell(place, item.run_id, item.entry.events, partial(_append, place, item, now))
+        if isinstance(reply, ResponseError):
             log.error("the log of run %s takes no entry: %s", item.run_id, reply)
             results.append(AppendResult(Outcome.DAMAGED, START))
         else:
@@ -38,14 +43,17 @@ async def append(place: Place, batch: Sequence[Append]) -> list[AppendResult]:
     return results
 
 
-def _append(place: Place, item: Append, now: str) -> Command:
+def _append(place: Place, item: Append, now: str, told: Told = UNKNOWN) -> Command:
     entry, keys, run_id = item.entry, place.keys, item.run_id
     last = entry.events[-1]
     end = last.status if isinstance(last, End) else ""
     alone = end == "cancelled" and len(entry.events) == 1
+    script, names, more = (
+        in_room(place, run_id, scripts.APPEND, told) if end else (scripts.APPEND, keys.of_run(run_id), ())
+    )
     return place.client.call(
-        scripts.APPEND,
-        [keys.run(run_id), keys.log(run_id), keys.request(run_id)],
+        script,
+        names,
         now,
         item.token,
         str(entry.after),
@@ -56,4 +64,5 @@ def _append(place: Place, item: Append, now: str) -> Command:
         int(alone),
         end,
         place.ttl_ms,
+        *more,
     )

@@ -12,7 +12,7 @@ from headwater.errors import IdempotencyConflict
 from headwater.redis_client import Command
 from headwater.store.base import Claim, Created, IdempotencyKey
 from headwater.store.redis import reads, scripts
-from headwater.store.redis.door import in_ms
+from headwater.store.redis.door import Door, in_ms
 from headwater.store.redis.place import Place, value_of
 from headwater.store.redis.replies import to_run
 
@@ -31,7 +31,7 @@ class _Reservation(Struct, frozen=True):
 
 async def create(place: Place, run: Run, key: IdempotencyKey | None, claim: Claim | None = None) -> Created:
     """See the contract. Reservation, marks and run are steps that whoever comes next completes."""
-    body = _encode(replace(run.request, stream=False))
+    body = body_of(run)
     if key is None:
         return await _write(place, run, body, None, claim)
     name = place.keys.reservation(key.owner, key.key)
@@ -81,11 +81,11 @@ async def _write(place: Place, run: Run, body: bytes, held: _Reservation | None,
     # Marked first: a mark without a run is passed over, a run without a mark would not be found.
     steps: list[Command] = [
         place.run_script(scripts.MARK, [keys.unfinished], run.id, lease[1] or 0),
-        _index(place, run, anew=False),
+        index(place, run, anew=False),
         place.of_run(
             scripts.CREATE,
             run.id,
-            *(run.owner, run.model, run.conversation or "", body, held.name if held else "", *lease, run.caller),
+            *run_args(run, body, held.name if held else "", lease),
         ),
     ]
     if held is not None:
@@ -94,7 +94,7 @@ async def _write(place: Place, run: Run, body: bytes, held: _Reservation | None,
     replies = await place.client.pipeline(steps)
     how, fields, stored = value_of(run.id, replies[2])
     if how == b"again":
-        await place.client.pipeline([_index(place, run, anew=True)])
+        await place.client.pipeline([index(place, run, anew=True)])
     if how == b"first" and held is not None and held.name.encode() not in fields:
         # The run was there without this key, which is then not its.
         unreserve = place.run_script(scripts.UNRESERVE, [held.name], run.id)
@@ -102,6 +102,16 @@ async def _write(place: Place, run: Run, body: bytes, held: _Reservation | None,
     return Created(to_run(run.id, fields, stored), how != b"first")
 
 
-def _index(place: Place, run: Run, *, anew: bool) -> Command:
-    lists = place.keys.lists(run.owner, run.conversation)
-    return place.run_script(scripts.INDEX, lists, run.id, int(anew))
+def body_of(run: Run) -> bytes:
+    """Its request, as it is stored."""
+    return _encode(replace(run.request, stream=False))
+
+
+def run_args(run: Run, body: bytes, held: str, lease: tuple[str | int, ...]) -> tuple[str | bytes | int, ...]:
+    """What scripts that create a run are told of it, as store/lua/create_run.lua has it."""
+    return (run.owner, run.model, run.conversation or "", body, held, *lease, run.caller, run.room or "")
+
+
+def index(door: Door, run: Run, *, anew: bool) -> Command:
+    """Enter a run into its owner's lists."""
+    return door.run_script(scripts.INDEX, door.keys.lists(run.owner, run.conversation), run.id, int(anew))

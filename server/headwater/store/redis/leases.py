@@ -12,7 +12,7 @@ from headwater.core.run import Run
 from headwater.errors import DamagedLog
 from headwater.redis_client import Command
 from headwater.store.base import Cancelled, Lease, RenewResult, Stale
-from headwater.store.redis import scripts
+from headwater.store.redis import room_ends, scripts
 from headwater.store.redis.door import in_ms
 from headwater.store.redis.place import Place
 from headwater.store.redis.replies import to_position, to_run, to_top
@@ -104,13 +104,15 @@ def _sort(
 async def cancel(place: Place, run_id: str, tag: int) -> Cancelled | None:
     """Tell the holder; where nobody holds the run, write its end."""
     prefix = place.keys.prefix
-    command = place.of_run(
-        scripts.CANCEL,
+    last = end_cancelled()
+    reply = await room_ends.end(
+        place,
         run_id,
-        *(tag, encode_events((end_cancelled(),)), place.ttl_ms, news_channel(prefix, run_id), place.worker),
+        scripts.CANCEL,
+        last,
+        *(tag, encode_events((last,)), place.ttl_ms, news_channel(prefix, run_id), place.worker),
         *(worker_channel(prefix, ""), cancel_news(run_id)),
     )
-    reply = await place.ask_of(run_id, command)
     if reply is None:
         return None
     fields, body, before = reply
@@ -119,7 +121,7 @@ async def cancel(place: Place, run_id: str, tag: int) -> Cancelled | None:
         return Cancelled(run, None)
     after = to_position(before.decode())
     await place.note_ended([(run_id, _whose(run))])
-    return Cancelled(run, Entry(after, after.seq + 1, tag, (end_cancelled(),)))
+    return Cancelled(run, Entry(after, after.seq + 1, tag, (last,)))
 
 
 def _whose(run: Run) -> tuple[bytes, bytes | None, bytes]:
@@ -130,13 +132,14 @@ def _whose(run: Run) -> tuple[bytes, bytes | None, bytes]:
 
 async def give_up(place: Place, run_id: str, seen: int, tag: int, end: End) -> Entry | None:
     """Write the end of a run that is held under `tag`, or whose newest token is `seen` and which nobody holds."""
-    command = place.of_run(
-        scripts.GIVE_UP,
+    reply = await room_ends.end(
+        place,
         run_id,
+        scripts.GIVE_UP,
+        end,
         *(seen, tag, encode_events((end,)), end.status, place.ttl_ms),
         *(news_channel(place.keys.prefix, run_id), place.worker),
     )
-    reply = await place.ask_of(run_id, command)
     if reply is None:
         return None
     before, *whose = reply

@@ -31,8 +31,7 @@ class Place(Door):
 
     def of_run(self, script: Script, run_id: str, *args: str | bytes | int | float) -> Command:
         """A script on all keys of one run."""
-        keys = self.keys
-        return self.run_script(script, [keys.run(run_id), keys.log(run_id), keys.request(run_id)], *args)
+        return self.run_script(script, self.keys.of_run(run_id), *args)
 
     def stand(self, run_id: str) -> Command:
         """Where a run stands."""

@@ -55,7 +55,7 @@ async def read(place: Place, run_id: str, after: Position, max_bytes: int) -> Re
     top = to_top(run_id, reply[0], reply[1])
     if reply[2] != b"1":
         return Read(False, (), top)
-    entries = to_entries(run_id, after, reply[3:])
+    entries = to_entries(run_id, after, reply[3])
     if not entries and after.seq < top.position.seq:
         damaged(run_id, f"its entries from seq {after.seq + 1} on are missing")
     return Read(True, entries, top)
@@ -63,6 +63,15 @@ async def read(place: Place, run_id: str, after: Position, max_bytes: int) -> Re
 
 async def contents(place: Place, run_id: str) -> Contents | None:
     """Everything so far in one piece. Raises DamagedLog."""
+    read_so_far = await output(place, run_id)
+    if read_so_far is None:
+        return None
+    content, position, top = read_so_far
+    return Contents(position, content.parts(), content.text, content.attempts, content.end, top)
+
+
+async def output(place: Place, run_id: str) -> tuple[Content, Position, Top] | None:
+    """What a log holds, up to which position without an end, and its top. Raises DamagedLog."""
     content, position, at = Content(), START, START
     while True:
         got = await read(place, run_id, at, _CONTENTS_BYTES)
@@ -79,7 +88,7 @@ async def contents(place: Place, run_id: str) -> Contents | None:
                 position = Position(before_end, entry.tag)
             at = entry.position
         if at == got.top.position:
-            return Contents(position, content.parts(), content.text, content.attempts, content.end, got.top)
+            return content, position, got.top
 
 
 async def tops(place: Place, run_ids: Sequence[str]) -> list[Top | None]:

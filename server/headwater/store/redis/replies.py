@@ -1,7 +1,7 @@
 """What the scripts return, as the contract's values. What does not fit is damage, and names its run."""
 
-from collections.abc import Sequence
-from typing import Final, cast, get_args
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast, get_args
 
 import msgspec
 
@@ -29,6 +29,7 @@ def to_run(run_id: str, fields: Sequence[bytes], body: bytes | None) -> Run:
             request=_request_decoder.decode(body),
             created_at=_seconds(has["created"]),
             conversation=has.get("conversation"),
+            room=has.get("room"),
             status=to_status(has["status"]),
             started_at=_time(has.get("started")),
             ended_at=_time(has.get("ended")),
@@ -63,17 +64,25 @@ def to_top(run_id: str, position: bytes, status: bytes) -> Top:
 
 def to_entries(run_id: str, after: Position, rows: Sequence[bytes]) -> tuple[Entry, ...]:
     """Entries from positions and payloads in turn, the first cut to begin at `after`. Raises DamagedLog."""
+    try:
+        return chained(after, rows, decode_events)
+    except ValueError as error:
+        damaged(run_id, error)
+
+
+def chained(after: Position, rows: Sequence[bytes], decode: Callable[[bytes], tuple[Any, ...]]) -> tuple[Entry, ...]:
+    """The same of any log. Raises ValueError."""
     entries: list[Entry] = []
     at = after
     for place, payload in zip(rows[::2], rows[1::2], strict=True):
         try:
-            position, events = to_position(place.decode()), decode_events(payload)
+            position, events = to_position(place.decode()), decode(payload)
         except (ValueError, msgspec.MsgspecError) as error:
-            damaged(run_id, f"after seq {at.seq}: {error}")
+            raise ValueError(f"after seq {at.seq}: {error}") from error
         surplus = len(events) - (position.seq - at.seq)
         # The first may begin before `after`; the others must begin where the one before ends.
         if surplus < 0 or (surplus and entries):
-            damaged(run_id, f"events are missing or repeated before seq {position.seq}")
+            raise ValueError(f"events are missing or repeated before seq {position.seq}")
         entries.append(Entry(at, position.seq, position.tag, events[surplus:]))
         at = position
     return tuple(entries)

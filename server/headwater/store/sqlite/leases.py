@@ -11,7 +11,7 @@ from headwater.core.lifecycle import ENDED, end_cancelled
 from headwater.core.position import Position
 from headwater.core.run import Run
 from headwater.store.base import Cancelled, Lease, RenewResult
-from headwater.store.sqlite import logs, reads
+from headwater.store.sqlite import logs, reads, room_ends
 from headwater.store.sqlite.logs import Log
 from headwater.store.sqlite.transactions import transaction
 from headwater.store.sqlite.writes import END_RUN
@@ -97,6 +97,7 @@ def give_up(
 
 def _write_end(db: sqlite3.Connection, now: float, log: Log, tag: int, end: End, run_ttl_s: float) -> Entry:
     entry = _end_entry(log.top, tag, end)
+    room_ends.tell(db, now, log, entry)
     logs.write(db, [(log, entry, encode_events(entry.events))])
     db.execute(END_RUN, (end.status, now, now + run_ttl_s, log.run))
     return entry

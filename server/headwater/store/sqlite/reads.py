@@ -13,12 +13,12 @@ from headwater.core.run import Run, RunRequest
 from headwater.errors import DamagedLog, UnknownRun
 from headwater.store.base import Contents, Page, Read, Stale, Top
 from headwater.store.sqlite import logs
-from headwater.store.sqlite.logs import LIVING
+from headwater.store.sqlite.logs import LIVING, Log
 from headwater.store.sqlite.transactions import snapshot
 
 _RUN: Final = """
-    SELECT id, owner, caller, model, body, created_at, conversation, status, started_at, ended_at, expires_at, seq, tag,
-        token, cancelled
+    SELECT id, owner, caller, model, body, created_at, conversation, room, status, started_at, ended_at, expires_at,
+        seq, tag, token, cancelled
     FROM runs JOIN requests ON requests.run = n JOIN tops ON tops.run = n
 """
 
@@ -115,6 +115,18 @@ def contents(db: sqlite3.Connection, now: float, run_id: str) -> Contents | None
     return Contents(position, content.parts(), content.text, content.attempts, content.end, top)
 
 
+def output(db: sqlite3.Connection, log: Log, entry: Entry) -> Content:
+    """All of a log once this entry lies on its top; without a transaction of its own. Raises DamagedLog."""
+    content, at = Content(), 0
+    for seq, _, payload in logs.rows(db, log, 1):
+        for event in _events(log.run_id, at, seq, payload, cut=False):
+            content.add(event)
+        at = seq
+    for event in entry.events:
+        content.add(event)
+    return content
+
+
 def tops(db: sqlite3.Connection, now: float, run_ids: Sequence[str]) -> list[Top | None]:
     """Where each log stands."""
     found = logs.find_many(db, now, run_ids)
@@ -131,7 +143,7 @@ def stale(db: sqlite3.Connection, now: float, limit: int) -> list[Stale]:
 
 
 def _run(row: Sequence[Any]) -> Run:
-    run_id, owner, caller, model, body, created, conversation, status, *rest = row
+    run_id, owner, caller, model, body, created, conversation, room, status, *rest = row
     started, ended, expires, seq, tag, token, cancelled = rest
     try:
         request = _request_decoder.decode(body)
@@ -145,6 +157,7 @@ def _run(row: Sequence[Any]) -> Run:
         request=request,
         created_at=created,
         conversation=conversation,
+        room=room,
         status=status,
         started_at=started,
         ended_at=ended,

@@ -4,9 +4,10 @@ import sqlite3
 from typing import Final
 
 from headwater.errors import ConfigError
+from headwater.store.sqlite.room_tables import ROOM_TABLES
 from headwater.store.sqlite.transactions import transaction
 
-VERSION: Final = 3
+VERSION: Final = 4
 _APPLICATION_ID: Final = 0x48445754  # "HDWT", in the file's header: this file is ours
 
 # A request may be megabytes: apart from `runs`, whose rows change. For entries and tops see `logs`:
@@ -21,6 +22,7 @@ _TABLES: Final = (
         caller TEXT NOT NULL,
         model TEXT NOT NULL,
         conversation TEXT,
+        room TEXT,
         status TEXT NOT NULL,
         created_at REAL NOT NULL,
         started_at REAL,
@@ -87,6 +89,7 @@ _TABLES: Final = (
         PRIMARY KEY (name, member)
     )""",
     "CREATE INDEX places_by_end ON places (until)",
+    *ROOM_TABLES,
 )
 
 

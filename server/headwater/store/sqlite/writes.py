@@ -12,10 +12,11 @@ import msgspec
 from headwater.core.events import End, Entry
 from headwater.core.lifecycle import ENDED
 from headwater.core.position import START
+from headwater.core.room import slot_of_run
 from headwater.core.run import Run
 from headwater.errors import IdempotencyConflict, RunNotEnded, UnknownRun
 from headwater.store.base import Append, AppendResult, Claim, Created, IdempotencyKey, Outcome
-from headwater.store.sqlite import logs, reads
+from headwater.store.sqlite import logs, reads, room_ends
 from headwater.store.sqlite.logs import LIVING, Log
 from headwater.store.sqlite.transactions import transaction
 
@@ -27,8 +28,9 @@ END_RUN: Final = "UPDATE runs SET status = ?, ended_at = ?, expires_at = ? WHERE
 
 _INSERT_RUN: Final = """
     INSERT INTO runs
-        (id, owner, caller, model, conversation, status, created_at, started_at, token, lease_tag, lease_until, holder)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        (id, owner, caller, model, conversation, room, status, created_at, started_at, token, lease_tag, lease_until,
+        holder)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _request_encoder = msgspec.json.Encoder()
@@ -38,6 +40,14 @@ def create(
     db: sqlite3.Connection, now: float, run: Run, key: IdempotencyKey | None, claim: Claim | None = None
 ) -> Created:
     """Write a queued run, or a claimed one in progress, and reserve its key. Raises IdempotencyConflict."""
+    with transaction(db):
+        return insert(db, now, run, key, claim)
+
+
+def insert(
+    db: sqlite3.Connection, now: float, run: Run, key: IdempotencyKey | None = None, claim: Claim | None = None
+) -> Created:
+    """`create` without a transaction of its own."""
     # Encoded first: what cannot be stored changes nothing.
     request = msgspec.structs.replace(run.request, stream=False)
     body = _request_encoder.encode(request)
@@ -48,31 +58,31 @@ def create(
         model=run.model,
         request=request,
         conversation=run.conversation,
+        room=run.room,
         created_at=now,
         status="queued" if claim is None else "in_progress",
         started_at=None if claim is None else now,
         token=0 if claim is None else 1,
     )
     lease = (0, 0, None) if claim is None else (claim.tag, now + claim.lease_s, claim.holder)
-    with transaction(db):
-        first = (reserved(db, now, key) if key is not None else None) or reads.get(db, now, run.id)
-        if first is not None:
-            return Created(first, False)
-        for (expired,) in db.execute("SELECT n FROM runs WHERE id = ?", (run.id,)).fetchall():
-            _forget(db, expired)
-        number = db.execute(_INSERT_RUN, (*_state(stored), *lease)).lastrowid
-        db.execute("INSERT INTO requests (run, body) VALUES (?, ?)", (number, body))
-        db.execute("INSERT INTO tops (run) VALUES (?)", (number,))
-        if key is not None:
-            db.execute(
-                "INSERT OR REPLACE INTO keys (owner, key, body_hash, run, kept_until) VALUES (?, ?, ?, ?, ?)",
-                (key.owner, key.key, key.body_hash, number, now + key.ttl_s),
-            )
+    first = (reserved(db, now, key) if key is not None else None) or reads.get(db, now, run.id)
+    if first is not None:
+        return Created(first, False)
+    for (expired,) in db.execute("SELECT n FROM runs WHERE id = ?", (run.id,)).fetchall():
+        _forget(db, expired)
+    number = db.execute(_INSERT_RUN, (*_state(stored), *lease)).lastrowid
+    db.execute("INSERT INTO requests (run, body) VALUES (?, ?)", (number, body))
+    db.execute("INSERT INTO tops (run) VALUES (?)", (number,))
+    if key is not None:
+        db.execute(
+            "INSERT OR REPLACE INTO keys (owner, key, body_hash, run, kept_until) VALUES (?, ?, ?, ?, ?)",
+            (key.owner, key.key, key.body_hash, number, now + key.ttl_s),
+        )
     return Created(stored, True)
 
 
 def _state(run: Run) -> tuple[Any, ...]:
-    whose = (run.id, run.owner, run.caller, run.model, run.conversation)
+    whose = (run.id, run.owner, run.caller, run.model, run.conversation, run.room)
     return (*whose, run.status, run.created_at, run.started_at, run.token)
 
 
@@ -98,6 +108,7 @@ def append(db: sqlite3.Connection, now: float, batch: Sequence[Append], run_ttl_
     results: list[AppendResult] = []
     taken: list[tuple[Log, Entry, bytes]] = []
     ends: list[tuple[str, float, float, int]] = []
+    answers: list[tuple[Log, Entry]] = []
     with transaction(db):
         found = logs.find_many(db, now, [item.run_id for item in batch])
         for item in batch:
@@ -112,6 +123,10 @@ def append(db: sqlite3.Connection, now: float, batch: Sequence[Append], run_ttl_
                 taken.append((log, entry, item.payload))
                 if isinstance(last := entry.events[-1], End):
                     ends.append((last.status, now, now + run_ttl_s, log.run))
+                    if slot_of_run(item.run_id) is not None:
+                        answers.append((log, entry))
+        for log, entry in answers:
+            room_ends.tell(db, now, log, entry)
         logs.write(db, taken)
         if ends:
             db.executemany(END_RUN, ends)

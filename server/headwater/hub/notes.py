@@ -1,0 +1,66 @@
+"""What passes in a room and is kept in no log: who is there, who is typing, how far somebody has read.
+
+A reader that fell behind gets the newest of each kind only, so nobody has a queue; what is older than the ring is
+forgotten, and a reader who is that far behind must come back.
+"""
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Final
+
+from headwater.core.pushes import HasRead, Member, Presence, Push, TypingNow
+
+# Batches of presence come a few a second at most: minutes, while a reader that takes nothing is let go after less.
+NOTES_MAX: Final = 1_000
+
+Note = Presence | TypingNow | HasRead
+
+
+class Notes:
+    """The newest notes of one room on this worker; `top` is their number so far."""
+
+    def __init__(self) -> None:
+        self.top = 0
+        self._ring: deque[Note] = deque(maxlen=NOTES_MAX)
+        self._encoded: dict[tuple[Hashable, int], bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"<Notes {self.top}>"
+
+    def add(self, note: Note) -> None:
+        """Take one more."""
+        self.top += 1
+        self._ring.append(note)
+        self._encoded.clear()
+
+    def read(self, after: int, form: Hashable, encode: Callable[[Push], bytes]) -> bytes | None:
+        """What comes after so many notes, merged; None if some of it is forgotten."""
+        missing = self.top - after
+        if missing > len(self._ring):
+            return None
+        key = form, after
+        data = self._encoded.get(key)
+        if data is None:
+            newest = [self._ring[index] for index in range(len(self._ring) - missing, len(self._ring))]
+            data = self._encoded[key] = b"".join([encode(push) for push in merged(newest)])
+        return data
+
+
+def merged(notes: list[Note]) -> list[Note]:
+    """The same in as few: of what is said of one member, or of who is typing, the last stands."""
+    people: dict[str, tuple[bool, Member]] = {}
+    typing: TypingNow | None = None
+    reads: dict[str, HasRead] = {}
+    for note in notes:
+        match note:
+            case Presence():
+                people |= {member.id: (True, member) for member in note.joined}
+                people |= {member.id: (False, member) for member in note.left}
+            case TypingNow():
+                typing = note
+            case HasRead():
+                reads[note.by] = note
+    joined = [member for is_there, member in people.values() if is_there]
+    left = [member for is_there, member in people.values() if not is_there]
+    presence = [Presence(joined=joined, left=left)] if people else []
+    return [*presence, *([typing] if typing else []), *reads.values()]

@@ -1,0 +1,204 @@
+"""The use cases of rooms: make them, find them, look back, come in, each as a principal who may."""
+
+import msgspec
+
+from headwater.config import Config
+from headwater.core import commands
+from headwater.core.access import ROLES, Principal, Role
+from headwater.core.members import member_of
+from headwater.core.position import Position, parse_position
+from headwater.core.pushes import Joined, Member, You, encode_push, view
+from headwater.core.room import Place, RoomKey, RoomSettings, run_id_of
+from headwater.errors import Forbidden, Invalid, UnknownMessage, UnknownModel, UnknownRoom
+from headwater.formats.room import RoomForm, RoomOverEvents, pushes_of
+from headwater.hub import Hub, RoomCursor
+from headwater.providers.catalog import Catalog
+from headwater.rooms.company import Companies
+from headwater.store.rooms import Entered, Room, RoomStore
+
+Places = list[Place]
+
+
+class Visit:
+    """One connection's stay in a room: its cursor, and what it is told first. Close it."""
+
+    def __init__(self, cursor: RoomCursor, joined: Joined) -> None:
+        self.cursor = cursor
+        self.joined = joined
+
+    def close(self) -> None:
+        """It is over."""
+        self.cursor.close()
+
+
+class Rooms:
+    """The rooms of all tenants."""
+
+    def __init__(self, store: RoomStore, hub: Hub, companies: Companies, catalog: Catalog, config: Config) -> None:
+        self._store = store
+        self._hub = hub
+        self._companies = companies
+        self._catalog = catalog
+        self._config = config
+
+    # -- rooms
+
+    async def put(self, principal: Principal, name: str, settings: RoomSettings) -> tuple[Room, bool]:
+        """Make a room, or set one that is there, which only a moderator may. Raises Forbidden, Invalid."""
+        key = RoomKey(principal.tenant, name)
+        if settings.model is not None:
+            try:
+                self._catalog.get(settings.model)
+            except UnknownModel as error:
+                raise Invalid(error.detail, field="model") from None
+        is_new = await self._store.get(key.id) is None
+        check_role(principal, name, "write" if is_new else "moderate")
+        return await self._store.put(key, settings, replace=not is_new)
+
+    async def find(self, principal: Principal, name: str) -> Room:
+        """The room. Raises UnknownRoom, Forbidden."""
+        check_role(principal, name, "read")
+        room = await self._store.get(RoomKey(principal.tenant, name).id)
+        if room is None:
+            raise UnknownRoom(f"There is no room {name}.")
+        return room
+
+    async def list(self, principal: Principal, before: str | None, limit: int) -> tuple[list[Room], bool]:
+        """The rooms of the principal's tenant, newest first. Raises UnknownRoom for `before`, Forbidden."""
+        if principal.rooms is not None or not principal.has("rooms:read"):
+            raise Forbidden("This credential is for rooms that were shared with it; it cannot list others.")
+        return await self._store.list_rooms(principal.tenant, before=before, limit=limit)
+
+    async def history(self, principal: Principal, name: str, before: str | None, limit: int) -> tuple[Places, bool]:
+        """A page of messages, oldest first, from before a message or a position. Raises UnknownMessage."""
+        room = await self.find(principal, name)
+        seq = None if before is None else await self._seq_of(room.key.id, before)
+        return await self._store.page(room.key.id, before=seq, limit=limit)
+
+    async def _seq_of(self, room_id: str, before: str) -> int:
+        try:
+            return parse_position(before).seq
+        except ValueError:
+            return (await self.message(room_id, before, "before")).created.seq
+
+    async def message(self, room_id: str, message_id: str, field: str) -> Place:
+        """A message of a room. Raises UnknownMessage, which names the `field` that named it."""
+        (place,) = await self._store.find(room_id, [message_id])
+        if place is None:
+            raise UnknownMessage(f"There is no message {message_id[:64]} in this room.", field=field)
+        return place
+
+    async def ready(self, principal: Principal, name: str, role: Role) -> Room:
+        """The room, made now where rooms are made on the fly. Raises UnknownRoom, Forbidden."""
+        check_role(principal, name, role)
+        key = RoomKey(principal.tenant, name)
+        room = await self._store.get(key.id)
+        return room or await self.make(principal, key)
+
+    async def make(self, principal: Principal, key: RoomKey) -> Room:
+        """The room that is not there. Raises UnknownRoom where somebody must make it first."""
+        if not self._config.rooms_on_the_fly or not has_role(principal, key.name, "write"):
+            raise UnknownRoom(f"There is no room {key.name}. Make it first: PUT /v1/rooms/{key.name}.")
+        room, _ = await self._store.put(key, RoomSettings(), replace=False)
+        return room
+
+    # -- coming in
+
+    async def enter(
+        self, principal: Principal, name: str, member: Member, since: Position | None, form: type[RoomForm]
+    ) -> Visit:
+        """Come in, or come back after a position.
+
+        Raises Forbidden, UnknownRoom, TooMany, Draining, StoreUnavailable.
+        """
+        self._hub.check_room()
+        room = await self.ready(principal, name, "read")
+        room_id = room.key.id
+        leave = self._companies.watch(room_id)
+        try:
+            place = await self._companies.come(room_id, member)
+        except BaseException:
+            leave()
+            raise
+        try:
+            entered = await self._enter(principal, room.key, since)
+            at = entered.entries[-1].position if entered.entries else _standing(entered, since)
+            cursor = await self._cursor(room_id, form, at, entered)
+        except BaseException:
+            self._companies.leave(place)
+            leave()
+            raise
+
+        def out() -> None:
+            self._companies.leave(place)
+            leave()
+
+        cursor.on_closed = out
+        members = {each.id: each for each in (*self._companies.members(room_id), member)}
+        you = You(member.id, member.name, principal.role_in(name) or "read")
+        return Visit(cursor, _joined(entered, at, you, list(members.values())))
+
+    async def follow(self, principal: Principal, name: str, position: Position | None) -> RoomCursor:
+        """A cursor on the room, as events, for one who only watches; close it. Raises as `enter` does."""
+        self._hub.check_room()
+        room = await self.ready(principal, name, "read")
+        room_id = room.key.id
+        leave = self._companies.watch(room_id)
+        try:
+            entered = await self._enter(principal, room.key, position)
+            at = _standing(entered, position)
+            cursor = await self._cursor(room_id, RoomOverEvents, at, entered)
+        except BaseException:
+            leave()
+            raise
+        cursor.on_closed = leave
+        if not entered.joined:
+            watcher = member_of(principal, None)
+            you = You(watcher.id, watcher.name, "read")
+            joined = _joined(entered, at, you, self._companies.members(room_id))
+            cursor.say_first(RoomOverEvents.push(joined, at))
+        return cursor
+
+    async def _enter(self, principal: Principal, key: RoomKey, since: Position | None) -> Entered:
+        while True:
+            entered = await self._store.enter(key.id, since, max_bytes=self._config.read_bytes, page=commands.PAGE)
+            if entered is not None:
+                return entered
+            await self.make(principal, key)
+
+    async def _cursor(self, room_id: str, form: type[RoomForm], position: Position, entered: Entered) -> RoomCursor:
+        cursor = await self._hub.enter(room_id, form, position)
+        try:
+            for turn, place in entered.open:
+                if place.created.seq <= position.seq:
+                    await cursor.open(run_id_of(room_id, turn.id), None)
+        except BaseException:
+            cursor.close()
+            raise
+        return cursor
+
+
+def _standing(entered: Entered, since: Position | None) -> Position:
+    """Where one stands who came in, and was told nothing of the log yet."""
+    return since if entered.joined and since is not None else entered.room.top
+
+
+def _joined(entered: Entered, at: Position, you: You, members: list[Member]) -> Joined:
+    if entered.joined:
+        events = [msgspec.Raw(encode_push(push)) for push, _ in pushes_of(entered.entries)]
+        return Joined(position=str(at), recovered=True, you=you, members=members, events=events, marks=entered.marks)
+    places = {place.post.id: place for place in (*(place for _, place in entered.open), *entered.page)}
+    messages = [view(place) for place in sorted(places.values(), key=lambda place: place.created.seq)]
+    return Joined(position=str(at), recovered=False, you=you, members=members, messages=messages, marks=entered.marks)
+
+
+def has_role(principal: Principal, name: str, role: Role) -> bool:
+    """Whether the principal may do in the room what takes this role."""
+    has = principal.role_in(name)
+    return has is not None and ROLES.index(has) >= ROLES.index(role)
+
+
+def check_role(principal: Principal, name: str, role: Role) -> None:
+    """Raises Forbidden where it may not."""
+    if not has_role(principal, name, role):
+        raise Forbidden(f"This takes the role {role} in the room {name}.")

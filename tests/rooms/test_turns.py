@@ -1,0 +1,409 @@
+"""Answers of models in rooms: which begin, what the models are told, and what the room is."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
+
+import pytest
+
+from headwater.core.events import End, Failure, Usage
+from headwater.core.room import Budgets, Deleted, RunEnded, RunStarted, Said, Turn, answer_of, room_events, run_id_of
+from headwater.core.run import Message, Run
+from headwater.errors import StoreUnavailable
+from headwater.rooms.budgets import RoomBudgets
+from headwater.rooms.starter import PAGE
+from headwater.store.rooms import Begun, Change
+from headwater.store.sqlite import SqliteLimits, SqliteRooms, SqliteStore
+from headwater.tasks import running
+from tests.rooms.house import House, ask_nobody, ends_of, open_house, starts_of
+from tests.store.sqlite_maker import SqliteMaker
+from tests.store.talking import a_room, about, begin, events_of, find, say, say_all, store_change
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.anyio
+
+MakeHouse = Callable[..., Any]
+
+
+class Rooms(SqliteRooms):
+    """Rooms whose store loses answers: of the next `lost` begins, though they are carried out; of all while `away`."""
+
+    lost = 0
+    away = False
+    looks = 0
+    tries = 0
+    meanwhile: Callable[[], Awaitable[object]] | None = None
+    """Happens once, behind the back of whoever has just asked for the turns."""
+
+    async def begin(self, room_id: str, turn_id: str, run: Run, change: Change, *, most: int) -> Begun:
+        self.tries += 1
+        if self.away:
+            raise StoreUnavailable("no answer")
+        begun = await super().begin(room_id, turn_id, run, change, most=most)
+        if self.lost:
+            self.lost -= 1
+            raise StoreUnavailable("the answer was lost")
+        return begun
+
+    async def turns(self, room_id: str) -> list[Turn]:
+        turns = await super().turns(room_id)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return turns
+
+    async def waiting(self, limit: int) -> list[str]:
+        self.looks += 1
+        return await super().waiting(limit)
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[SqliteStore]:
+    store = SqliteMaker().make()
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def rooms(store: SqliteStore) -> Rooms:
+    return Rooms(store)
+
+
+@pytest.fixture
+async def make_house(store: SqliteStore, rooms: Rooms) -> AsyncIterator[MakeHouse]:
+    """Makes workers on one store; the settings are fields of Config, `sweep_s` and `left_s`."""
+    async with AsyncExitStack() as stack:
+
+        async def make(**settings: Any) -> House:
+            return await stack.enter_async_context(open_house(store, rooms, SqliteLimits(store), settings))
+
+        yield make
+
+
+@pytest.fixture
+async def house(make_house: MakeHouse) -> House:
+    made: House = await make_house()
+    return made
+
+
+async def test_a_question_begins_an_answer_that_the_room_is_told_of(
+    house: House, rooms: Rooms, store: SqliteStore
+) -> None:
+    room_id = await a_room(rooms, "lobby", instructions="Be kind.")
+    question = await house.ask(room_id, "what is it?", by="user:ann")
+    asked = await house.answer("what is it?", "a room")
+    (ended,) = await ends_of(rooms, room_id, 1)
+    _, started, _ = await events_of(rooms, room_id)
+    assert isinstance(started, RunStarted)
+    assert (started.by, started.model, started.asked) == ("user:ann", "demo", question.post.id)
+    assert [event for _, entry in house.entries for event in room_events(entry)] == [started]
+    assert (ended.message, ended.status, ended.text) == (answer_of(started.run), "completed", "well, a room")
+    assert await rooms.turns(room_id) == []
+    run = await store.get(started.run)
+    assert run is not None
+    assert (run.owner, run.caller, run.room) == ("acme", "acme/user:ann", room_id)
+    assert (run.conversation, run.model, run.status) == ("room:lobby", "demo", "completed")
+    assert asked.request == run.request
+    assert (run.request.instructions, run.request.model) == ("Be kind.", "demo")
+    assert run.request.input == [Message("user", "what is it?", name="Ann")]
+
+
+# -- what a model is told
+
+
+async def test_a_model_is_told_what_was_said_before_with_the_speakers(house: House, rooms: Rooms) -> None:
+    room_id = await a_room(rooms)
+    first = await house.ask(room_id, "one?", "other")
+    await house.answer("one?", "first")
+    (end,) = await ends_of(rooms, room_id, 1)
+    await say(rooms, room_id, "mark well", by="user:bob", name="Bob")
+    await house.ask(room_id, "two?")
+    asked = await house.answering("two?")
+    assert asked.request.input == [
+        Message("user", "one?", name="Ann"),
+        Message("assistant", "well, first", name="other"),
+        Message("user", "mark well", name="Bob"),
+        Message("user", "two?", name="Ann"),
+    ]
+    assert (first.post.id, end.status) == ((await starts_of(rooms, room_id))[0].asked, "completed")
+
+
+async def test_a_question_that_waited_long_is_told_what_was_before_it_and_nothing_of_the_crowd_since(
+    house: House, rooms: Rooms
+) -> None:
+    room_id = await a_room(rooms, context_bytes=1_000_000)
+    await house.ask(room_id, "first?")
+    answering = await house.answering("first?")
+    before = [f"before {number}" for number in range(PAGE)]
+    await say_all(rooms, room_id, *before)
+    await house.ask(room_id, "second?")
+    await say_all(rooms, room_id, *(f"since {number}" for number in range(PAGE)))
+    answering.answer.set_result("first")
+    asked = await house.answering("second?")
+    assert isinstance(asked.request.input, list)
+    told = [message.content for message in asked.request.input]
+    assert told == ["first?", "well, first", *before, "second?"]
+
+
+async def test_a_model_is_told_as_much_as_the_room_s_budget_has_room_for(house: House, rooms: Rooms) -> None:
+    room_id = await a_room(rooms, context_bytes=3 * len("Ann") + 2 * len("12") + len("what?"))
+    await say_all(rooms, room_id, *(f"{number:02}" for number in range(20)))
+    await house.ask(room_id, "what?")
+    asked = await house.answering("what?")
+    assert isinstance(asked.request.input, list)
+    assert [message.content for message in asked.request.input] == ["18", "19", "what?"]
+
+
+# -- several questions
+
+
+async def test_in_a_queue_answers_come_one_after_the_other(house: House, rooms: Rooms) -> None:
+    room_id = await a_room(rooms)
+    questions = [f"{number}?" for number in range(5)]
+    for question in questions:
+        await house.ask(room_id, question)
+    for number, question in enumerate(questions, 1):
+        await house.answering(question)
+        assert len(await starts_of(rooms, room_id)) == number
+        await house.answer(question, question)
+    assert [end.text for end in await ends_of(rooms, room_id, 5)] == [f"well, {question}" for question in questions]
+
+
+async def test_in_parallel_answers_grow_side_by_side(house: House, rooms: Rooms) -> None:
+    room_id = await a_room(rooms, concurrency="parallel")
+    await house.ask(room_id, "one?", "demo", "other")
+    await house.ask(room_id, "two?")
+    await eventually(lambda: len(house.puppet.asked) == 3)
+    await house.answer("two?", "two")
+    assert [end.text for end in await ends_of(rooms, room_id, 1)] == ["well, two"]
+
+
+async def test_a_newer_question_stops_the_answer_under_way(house: House, rooms: Rooms) -> None:
+    room_id = await a_room(rooms, concurrency="cancel-and-restart")
+    first = await house.ask(room_id, "one?", "demo", "other")
+    await eventually(lambda: len(house.puppet.asked) == 2)
+    await ask_nobody(rooms, room_id, "never?")
+    last = await house.ask(room_id, "two?")
+    await house.answer("two?", "two")
+    ends = await ends_of(rooms, room_id, 3)
+    assert [end.status for end in ends] == ["cancelled", "cancelled", "completed"]
+    asked = [start.asked for start in await starts_of(rooms, room_id)]
+    assert asked == [first.post.id, first.post.id, last.post.id]
+    assert await rooms.turns(room_id) == []
+
+
+async def test_what_is_asked_while_turns_are_seen_to_is_seen_to_as_well(house: House, rooms: Rooms) -> None:
+    room_id = await a_room(rooms)
+    rooms.meanwhile = partial(house.ask, room_id, "one?")
+    house.turns.advance(room_id)
+    await house.answering("one?")
+
+
+async def test_an_answer_that_begins_meanwhile_is_stopped_before_the_newest(house: House, rooms: Rooms) -> None:
+    room_id = await a_room(rooms, concurrency="cancel-and-restart")
+    await ask_nobody(rooms, room_id, "one?")
+    (first,) = await rooms.turns(room_id)
+    rooms.meanwhile = partial(begin, rooms, room_id, first)
+    await house.ask(room_id, "two?")
+    await house.answering("two?")
+    seen = [type(event) for event in await events_of(rooms, room_id)]
+    assert seen == [Said, Said, RunStarted, RunEnded, RunStarted]
+
+
+# -- answers that are refused
+
+
+@pytest.mark.parametrize(
+    ("model", "code", "detail"),
+    [
+        ("gone", "unknown_model", "There is no model 'gone' here."),
+        ("fussy", "invalid", "input: must be sung"),
+        ("broken", "internal_error", "The model's provider failed to check the request."),
+    ],
+)
+async def test_what_cannot_be_answered_is_an_answer_that_failed(
+    house: House, rooms: Rooms, model: str, code: str, detail: str
+) -> None:
+    room_id = await a_room(rooms)
+    await house.ask(room_id, "one?", model, "demo")
+    await house.answer("one?", "others may")
+    failed, answered = await ends_of(rooms, room_id, 2)
+    assert (failed.status, failed.reason, answered.status) == ("failed", code, "completed")
+    assert failed.error is not None and failed.error.code == code and failed.error.detail.startswith(detail)
+    post = (await find(rooms, room_id, failed.message)).post
+    assert (post.status, post.model, post.error) == ("failed", model, failed.error)
+    started, ended = room_events(house.entries[0][1])
+    assert isinstance(started, RunStarted) and ended == failed
+
+
+async def test_a_caller_s_quota_holds_in_rooms_too(make_house: MakeHouse, rooms: Rooms) -> None:
+    house = await make_house(parallel_runs=1)
+    room_id = await a_room(rooms, concurrency="parallel", budgets={"runs_per_day": 2})
+    await house.ask(room_id, "one?", by="user:ann")
+    await house.answering("one?")
+    await house.ask(room_id, "two?", by="user:ann")
+    (refused,) = await ends_of(rooms, room_id, 1)
+    assert (refused.status, refused.reason) == ("failed", "too_many")
+    await house.ask(room_id, "three?", by="user:bob")
+    await house.answering("three?")  # the room's budget was given back
+
+
+async def test_a_question_that_was_taken_back_is_not_answered(house: House, rooms: Rooms) -> None:
+    room_id = await a_room(rooms, budgets={"runs_per_day": 1})
+    place = await ask_nobody(rooms, room_id, "one?")
+    await store_change(rooms, room_id, about(place, Deleted(place.post.id, place.post.by, place.post.at)))
+    await house.ask(room_id, "two?")
+    await house.answering("two?")
+    assert len(await rooms.turns(room_id)) == len(house.puppet.asked) == 1
+
+
+# -- budgets
+
+
+BUDGETS = [
+    ({"runs_per_day": 1}, True, "The room has had 1 answers of the day."),
+    ({"tokens_per_day": 5}, True, "The room has used 5 output tokens of the day."),
+    ({"person_runs_per_day": 1}, False, "Whoever asks has had 1 answers of the day."),
+    ({"person_tokens_per_day": 5}, False, "Whoever asks has used 5 output tokens of the day."),
+]
+
+
+@pytest.mark.parametrize(("budgets", "of_all", "detail"), BUDGETS)
+async def test_a_budget_is_kept_for_a_day(
+    house: House, rooms: Rooms, budgets: dict[str, int], of_all: bool, detail: str
+) -> None:
+    room_id = await a_room(rooms, budgets=budgets)
+    for question in ("one?", "two?"):
+        await house.ask(room_id, question, by="user:ann")
+    await house.answer("one?", "yes")
+    _, refused = await ends_of(rooms, room_id, 2)
+    assert (refused.status, refused.reason) == ("failed", "budget_exhausted")
+    assert refused.error == Failure("budget_exhausted", detail)
+    await house.ask(room_id, "three?", by="user:bob")
+    if of_all:
+        assert (await ends_of(rooms, room_id, 3))[-1].error == refused.error
+    else:
+        await house.answering("three?")
+    elsewhere = await a_room(rooms, "elsewhere", budgets=budgets)
+    await house.ask(elsewhere, "four?", by="user:ann")
+    await house.answering("four?")
+
+
+async def test_a_room_may_ask_for_nothing_at_all(house: House, rooms: Rooms) -> None:
+    for budgets in ({"runs_per_day": 0}, {"person_tokens_per_day": 0}):
+        room_id = await a_room(rooms, next(iter(budgets)), budgets=budgets)
+        await house.ask(room_id)
+        (refused,) = await ends_of(rooms, room_id, 1)
+        assert refused.reason == "budget_exhausted"
+
+
+async def test_who_is_refused_for_themselves_takes_nothing_from_the_room(house: House, rooms: Rooms) -> None:
+    room_id = await a_room(rooms, budgets={"runs_per_day": 2, "person_runs_per_day": 1})
+    for question in ("one?", "two?", "three?"):
+        await house.ask(room_id, question, by="user:ann")
+    await house.answer("one?", "yes")
+    assert [end.reason for end in await ends_of(rooms, room_id, 3)] == [None, "budget_exhausted", "budget_exhausted"]
+    await house.ask(room_id, "four?", by="user:bob")
+    await house.answering("four?")
+
+
+# -- several workers, and a store that fails
+
+
+async def test_two_workers_that_see_to_a_turn_at_once_begin_it_once(make_house: MakeHouse, rooms: Rooms) -> None:
+    houses = [await make_house(), await make_house()]
+    room_id = await a_room(rooms, budgets={"runs_per_day": 3})
+    for question in ("one?", "two?", "three?"):
+        await ask_nobody(rooms, room_id, question)
+        for house in houses:
+            house.turns.advance(room_id)
+        for house in houses:
+            await house.settled()
+        asked = await eventually(
+            lambda: [asked for house in houses for asked in house.puppet.asked if not asked.answer.done()]
+        )
+        assert [each.question for each in asked] == [question]
+        asked[0].answer.set_result("yes")
+        await eventually(lambda: is_over(rooms, room_id))
+    assert [end.status for end in await ends_of(rooms, room_id, 3)] == ["completed"] * 3
+    assert len(await starts_of(rooms, room_id)) == 3
+    await ask_nobody(rooms, room_id, "four?")
+    houses[0].turns.advance(room_id)
+    assert (await ends_of(rooms, room_id, 4))[-1].reason == "budget_exhausted"
+
+
+async def test_a_begin_whose_answer_was_lost_is_one_begin(house: House, rooms: Rooms) -> None:
+    room_id = await a_room(rooms, budgets={"runs_per_day": 1})
+    rooms.lost = 2
+    await house.ask(room_id, "one?")
+    await house.answer("one?", "yes")
+    (ended,) = await ends_of(rooms, room_id, 1)
+    assert (ended.status, rooms.tries) == ("completed", 3)
+    assert [room_events(entry) for _, entry in house.entries] == [tuple(await starts_of(rooms, room_id))]
+
+
+async def test_a_sweep_finds_what_an_outage_left(
+    make_house: MakeHouse, rooms: Rooms, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = await make_house(sweep_s=0.01, left_s=0.0)
+    room_id = await a_room(rooms, budgets={"runs_per_day": 1})
+    rooms.away = True
+    await house.ask(room_id, "one?")
+    await eventually(lambda: rooms.tries > 1)
+    await house.settled()
+    assert [record.message for record in caplog.records] == ["room acme/lobby: its turns wait for a sweep: no answer"]
+    assert len(await rooms.turns(room_id)) == 1
+    rooms.away = False
+    async with running(house.turns.sweep_for_ever):
+        await house.answer("one?", "yes")
+        (ended,) = await ends_of(rooms, room_id, 1)
+    assert ended.status == "completed"  # and was counted once
+
+
+async def test_a_sweep_finds_what_a_dead_worker_left(make_house: MakeHouse, rooms: Rooms) -> None:
+    house = await make_house(sweep_s=0.01, left_s=0.0)
+    room_id = await a_room(rooms)
+    async with running(house.turns.sweep_for_ever):
+        await ask_nobody(rooms, room_id, "one?")
+        await house.answering("one?")
+
+
+async def test_a_sweep_leaves_a_new_turn_to_its_own_worker(make_house: MakeHouse, rooms: Rooms) -> None:
+    house = await make_house(sweep_s=0.01, left_s=1_000.0)
+    await ask_nobody(rooms, await a_room(rooms), "one?")
+    async with running(house.turns.sweep_for_ever):
+        await eventually(lambda: rooms.looks > 3)
+    assert (rooms.tries, house.puppet.asked) == (0, [])
+
+
+# -- stopping
+
+
+async def test_a_worker_that_stops_or_is_full_begins_nothing(make_house: MakeHouse, rooms: Rooms) -> None:
+    stopping, full = await make_house(), await make_house(max_queued=0)
+    room_id = await a_room(rooms)
+    stopping.executor.draining = True
+    for house in (stopping, full):
+        await house.ask(room_id)
+        assert not house.turns._advancing
+    assert len(await rooms.turns(room_id)) == 2
+
+
+async def test_a_worker_that_closes_counts_first_what_was_used(house: House, rooms: Rooms, store: SqliteStore) -> None:
+    room_id = await a_room(rooms, budgets={"person_tokens_per_day": 7})
+    await house.ask(room_id, "one?")
+    await house.answering("one?")
+    (turn,) = await rooms.turns(room_id)
+    run = await store.get(run_id_of(room_id, turn.id))
+    assert run is not None
+    house.turns.ended(run, End("completed", "stop", usage=Usage(output_tokens=7)))
+    await house.turns.close()
+    budgets = Budgets(person_tokens_per_day=7)
+    assert await RoomBudgets(SqliteLimits(store)).take(room_id, budgets, turn) is not None
+
+
+async def is_over(rooms: Rooms, room_id: str) -> bool:
+    """Whether nothing is under way in the room, nor waits."""
+    return await rooms.turns(room_id) == []
