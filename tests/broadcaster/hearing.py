@@ -2,7 +2,7 @@
 
 from headwater.broadcaster.base import News
 from headwater.core.events import Entry, Text, encode_events
-from headwater.core.news import entry_head, status_news
+from headwater.core.news import Whisper, entry_head, status_news, whisper_news
 from headwater.core.position import Position
 
 
@@ -33,4 +33,6 @@ def written(worker: str, news: News) -> bytes:
     """What a store's script publishes of it."""
     if isinstance(news, Entry):
         return entry_head(worker, news.after, news.position).encode() + encode_events(news.events)
+    if isinstance(news, Whisper):
+        return whisper_news(worker, news)
     return status_news(worker, news).encode()

@@ -11,6 +11,7 @@ from headwater.config import Config
 from headwater.errors import StoreUnavailable
 from headwater.hub import Hub
 from headwater.metrics import Metrics
+from headwater.store.sqlite import SqliteRooms
 from tests.hub.reading import ForgetfulStore
 
 MakeHub = Callable[..., Hub]
@@ -33,7 +34,7 @@ async def make_hub(store: ForgetfulStore) -> AsyncIterator[MakeHub]:
         def make(**settings: Any) -> Hub:
             broadcaster = LocalBroadcaster(exchange)
             stack.push_async_callback(broadcaster.close)
-            hub = Hub(store, broadcaster, Config(**settings), Metrics())
+            hub = Hub(store, SqliteRooms(store), broadcaster, Config(**settings), Metrics())
             stack.push_async_callback(hub.close)
             return hub
 
