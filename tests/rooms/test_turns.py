@@ -35,9 +35,14 @@ class Rooms(SqliteRooms):
     tries = 0
     meanwhile: Callable[[], Awaitable[object]] | None = None
     """Happens once, behind the back of whoever has just asked for the turns."""
+    just_before: Callable[[], Awaitable[object]] | None = None
+    """Happens once, just before a turn begins."""
 
     async def begin(self, room_id: str, turn_id: str, run: Run, change: Change, *, most: int) -> Begun:
         self.tries += 1
+        just_before, self.just_before = self.just_before, None
+        if just_before is not None:
+            await just_before()
         if self.away:
             raise StoreUnavailable("no answer")
         begun = await super().begin(room_id, turn_id, run, change, most=most)
@@ -307,6 +312,27 @@ async def test_who_is_refused_for_themselves_takes_nothing_from_the_room(house: 
     assert [end.reason for end in await ends_of(rooms, room_id, 3)] == [None, "budget_exhausted", "budget_exhausted"]
     await house.ask(room_id, "four?", by="user:bob")
     await house.answering("four?")
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["dropped", "waits for another"])
+async def test_a_turn_that_does_not_begin_gives_back_what_it_took(
+    house: House, rooms: Rooms, store: SqliteStore, waits: bool
+) -> None:
+    room_id = await a_room(rooms, budgets={"runs_per_day": 1})
+    await ask_nobody(rooms, room_id, "one?")
+    await ask_nobody(rooms, room_id, "two?")
+    one, two = await rooms.turns(room_id)
+    if waits:
+        rooms.just_before = partial(begin, rooms, room_id, two)
+        house.turns.advance(room_id)
+        await house.settled()
+        assert [turn.open for turn in await rooms.turns(room_id)] == [False, True]
+        budgets = Budgets(runs_per_day=1)
+        assert await RoomBudgets(SqliteLimits(store)).take(room_id, budgets, two) is None
+    else:
+        rooms.just_before = partial(rooms.drop, room_id, one.id)
+        house.turns.advance(room_id)
+        await house.answering("two?")
 
 
 # -- several workers, and a store that fails

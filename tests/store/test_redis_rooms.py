@@ -482,6 +482,25 @@ async def test_every_room_with_a_turn_that_waits_is_found_a_few_at_a_time(rooms:
     assert set(found) == set(ids)
 
 
+async def test_a_room_that_is_set_anew_while_it_is_looked_at_is_looked_at_again(
+    maker: RedisMaker, rooms: RedisRooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room_id = await a_room(rooms, retention=Retention(age_s=1000))
+    await say(rooms, room_id)
+    settings = [RoomSettings(retention=Retention(age_s=1))]
+    pipeline = RedisClient._pipeline
+
+    async def meanwhile(client: RedisClient, commands: Sequence[Command]) -> list[Any]:
+        if settings and scripts.LOOKED.sha in commands[0]:
+            await rooms.put(RoomKey("acme", "lobby"), settings.pop(), replace=True)
+        return await pipeline(client, commands)
+
+    monkeypatch.setattr(RedisClient, "_pipeline", meanwhile)
+    assert await rooms.trim(5) == 0
+    await maker.advance(2)
+    assert await rooms.trim(5) == 1
+
+
 async def test_a_turn_that_does_not_begin_leaves_nothing_in_lists(store: RedisStore, rooms: RedisRooms) -> None:
     room_id = await a_room(rooms)
     turn = await ask(rooms, room_id)

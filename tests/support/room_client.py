@@ -76,6 +76,11 @@ class RoomClient:
         )
 
     @property
+    def is_in(self) -> bool:
+        """Whether it has joined, on the connection that it has now."""
+        return self._socket is not None
+
+    @property
     def calm(self) -> bool:
         """Whether it has been cut as often as it was to be."""
         return self._next_cut is None
@@ -144,7 +149,7 @@ class RoomClient:
 
     async def ask(self, kind: str, **fields: Any) -> Push:
         """The answer to any other command, `ok` or `error`. Raises ConnectionError if the connection is lost first."""
-        await self.until(lambda _: self._socket is not None, "is in")
+        await self.until(lambda _: self.is_in, "is in")
         assert self._socket is not None
         ref = f"ask-{next(self._refs)}"
         answer: asyncio.Future[Push] = asyncio.get_running_loop().create_future()

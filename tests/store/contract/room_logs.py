@@ -205,6 +205,20 @@ class Trimming:
         assert await rooms.find(room_id, [answer]) == [None]
         assert await rooms.turns(room_id) == []
 
+    async def test_an_answer_that_ends_after_its_time_goes_with_its_end(
+        self, store: Store, rooms: RoomStore, make_store: StoreMaker
+    ) -> None:
+        room_id = await a_room(rooms, retention=Retention(age_s=60))
+        run = await an_open_answer(rooms, room_id)
+        await make_store.advance(70)
+        assert await rooms.trim(10) == 1
+        place = await find(rooms, room_id, answer_of(run.id))
+        assert await rooms.page(room_id, before=None, limit=9) == ([place], False)
+        await store.cancel(run.id, new_tag())
+        (event,) = await events_of(rooms, room_id, place.created)
+        assert isinstance(event, RunEnded) and event.message == place.post.id
+        assert await rooms.page(room_id, before=None, limit=9) == ([], False)
+
     async def test_the_end_of_an_answer_trims_too(self, store: Store, rooms: RoomStore) -> None:
         room_id = await a_room(rooms, retention=Retention(count=2))
         one = await take(store, (await an_open_answer(rooms, room_id)).id)

@@ -155,9 +155,10 @@ class Turns:
         place = await find(rooms, room_id, change.puts[0].post.id)
         assert (place.post.status, place.created.seq, place.version.seq) == ("failed", 2, 3)
         assert (await rooms.turns(room_id), await rooms.waiting(9)) == ([], [])
+        await store_change(rooms, room_id, reacting(place))
         assert await rooms.refuse(room_id, turn.id, change) == done, "asked again it is the same"
         assert_nothing_done(await rooms.refuse(room_id, turn.id, refusing(room_id, turn)), Changing.GONE)
-        assert len(await log_of(rooms, room_id)) == 2
+        assert len(await log_of(rooms, room_id)) == 3
 
     async def test_a_turn_that_waits_no_more_is_not_refused(self, rooms: RoomStore) -> None:
         room_id = await a_room(rooms)

@@ -161,6 +161,7 @@ class Messages:
         assert await rooms.sent(room_id, once(event)) == event.message
         await say(rooms, room_id, "between")
         assert await rooms.change(room_id, change) == Changed(Changing.STORED, entry)
+        assert await rooms.change(room_id, saying(event)) == Changed(Changing.STORED, entry), "under another tag"
         echo = said(client_id=event.client_id)
         assert_nothing_done(await rooms.change(room_id, saying(echo)), Changing.SEEN, event.message)
         assert await rooms.find(room_id, [echo.message]) == [None]

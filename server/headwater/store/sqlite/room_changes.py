@@ -96,7 +96,7 @@ def begin(db: sqlite3.Connection, now: float, room_id: str, turn_id: str, run: R
         answer = _versions(db, log, answer_of(run.id))
         if answer is not None and answer[0].tag == change.tag:
             return Begun(Beginning.BEGUN, room_logs.entry_at(db, log, answer[0]), reads.get(db, now, run.id))
-        if answer is not None or not _waits(db, log, turn_id):
+        if not _waits(db, log, turn_id):
             return Begun(Beginning.GONE)
         (is_open,) = db.execute("SELECT count(*) FROM turns WHERE room = ? AND is_open", (log.room,)).fetchone()
         if is_open >= most:
