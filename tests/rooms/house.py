@@ -1,7 +1,7 @@
 """Workers in this process, whose models say what the test has them say."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -30,6 +30,8 @@ from headwater.store.rooms import RoomStore
 from headwater.tasks import running
 from tests.store.talking import a_turn, events_of, find, said, saying, store_change
 from tests.support.waiting import eventually
+
+MakeHouse = Callable[..., Awaitable["House"]]
 
 OUTPUT_TOKENS = 5
 """Of each answer."""

@@ -1,100 +1,24 @@
 """Answers of models in rooms: which begin, what the models are told, and what the room is."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any
 
 import pytest
 
-from headwater.core.events import End, Failure, Usage
-from headwater.core.room import Budgets, Deleted, RunEnded, RunStarted, Said, Turn, answer_of, room_events, run_id_of
-from headwater.core.run import Message, Run
-from headwater.errors import StoreUnavailable
-from headwater.rooms.budgets import RoomBudgets
+from headwater.core.room import Deleted, RunEnded, RunStarted, Said, answer_of, room_events
+from headwater.core.run import Message
 from headwater.rooms.starter import PAGE
-from headwater.store.rooms import Begun, Change
-from headwater.store.sqlite import SqliteLimits, SqliteRooms, SqliteStore
+from headwater.store.sqlite import SqliteStore
 from headwater.tasks import running
-from tests.rooms.house import House, ask_nobody, ends_of, open_house, starts_of
-from tests.store.sqlite_maker import SqliteMaker
+from tests.rooms.faulty_rooms import FaultyRooms
+from tests.rooms.house import House, MakeHouse, ask_nobody, ends_of, starts_of
 from tests.store.talking import a_room, about, begin, events_of, find, say, say_all, store_change
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
-MakeHouse = Callable[..., Any]
-
-
-class Rooms(SqliteRooms):
-    """Rooms whose store loses answers: of the next `lost` begins, though they are carried out; of all while `away`."""
-
-    lost = 0
-    away = False
-    looks = 0
-    tries = 0
-    meanwhile: Callable[[], Awaitable[object]] | None = None
-    """Happens once, behind the back of whoever has just asked for the turns."""
-    just_before: Callable[[], Awaitable[object]] | None = None
-    """Happens once, just before a turn begins."""
-
-    async def begin(self, room_id: str, turn_id: str, run: Run, change: Change, *, most: int) -> Begun:
-        self.tries += 1
-        just_before, self.just_before = self.just_before, None
-        if just_before is not None:
-            await just_before()
-        if self.away:
-            raise StoreUnavailable("no answer")
-        begun = await super().begin(room_id, turn_id, run, change, most=most)
-        if self.lost:
-            self.lost -= 1
-            raise StoreUnavailable("the answer was lost")
-        return begun
-
-    async def turns(self, room_id: str) -> list[Turn]:
-        turns = await super().turns(room_id)
-        meanwhile, self.meanwhile = self.meanwhile, None
-        if meanwhile is not None:
-            await meanwhile()
-        return turns
-
-    async def waiting(self, limit: int) -> list[str]:
-        self.looks += 1
-        return await super().waiting(limit)
-
-
-@pytest.fixture
-async def store() -> AsyncIterator[SqliteStore]:
-    store = SqliteMaker().make()
-    await store.open()
-    yield store
-    await store.close()
-
-
-@pytest.fixture
-def rooms(store: SqliteStore) -> Rooms:
-    return Rooms(store)
-
-
-@pytest.fixture
-async def make_house(store: SqliteStore, rooms: Rooms) -> AsyncIterator[MakeHouse]:
-    """Makes workers on one store; the settings are fields of Config, `sweep_s` and `left_s`."""
-    async with AsyncExitStack() as stack:
-
-        async def make(**settings: Any) -> House:
-            return await stack.enter_async_context(open_house(store, rooms, SqliteLimits(store), settings))
-
-        yield make
-
-
-@pytest.fixture
-async def house(make_house: MakeHouse) -> House:
-    made: House = await make_house()
-    return made
-
 
 async def test_a_question_begins_an_answer_that_the_room_is_told_of(
-    house: House, rooms: Rooms, store: SqliteStore
+    house: House, rooms: FaultyRooms, store: SqliteStore
 ) -> None:
     room_id = await a_room(rooms, "lobby", instructions="Be kind.")
     question = await house.ask(room_id, "what is it?", by="user:ann")
@@ -118,7 +42,7 @@ async def test_a_question_begins_an_answer_that_the_room_is_told_of(
 # -- what a model is told
 
 
-async def test_a_model_is_told_what_was_said_before_with_the_speakers(house: House, rooms: Rooms) -> None:
+async def test_a_model_is_told_what_was_said_before_with_the_speakers(house: House, rooms: FaultyRooms) -> None:
     room_id = await a_room(rooms)
     first = await house.ask(room_id, "one?", "other")
     await house.answer("one?", "first")
@@ -136,7 +60,7 @@ async def test_a_model_is_told_what_was_said_before_with_the_speakers(house: Hou
 
 
 async def test_a_question_that_waited_long_is_told_what_was_before_it_and_nothing_of_the_crowd_since(
-    house: House, rooms: Rooms
+    house: House, rooms: FaultyRooms
 ) -> None:
     room_id = await a_room(rooms, context_bytes=1_000_000)
     await house.ask(room_id, "first?")
@@ -152,7 +76,7 @@ async def test_a_question_that_waited_long_is_told_what_was_before_it_and_nothin
     assert told == ["first?", "well, first", *before, "second?"]
 
 
-async def test_a_model_is_told_as_much_as_the_room_s_budget_has_room_for(house: House, rooms: Rooms) -> None:
+async def test_a_model_is_told_as_much_as_the_room_s_budget_has_room_for(house: House, rooms: FaultyRooms) -> None:
     room_id = await a_room(rooms, context_bytes=3 * len("Ann") + 2 * len("12") + len("what?"))
     await say_all(rooms, room_id, *(f"{number:02}" for number in range(20)))
     await house.ask(room_id, "what?")
@@ -164,7 +88,7 @@ async def test_a_model_is_told_as_much_as_the_room_s_budget_has_room_for(house: 
 # -- several questions
 
 
-async def test_in_a_queue_answers_come_one_after_the_other(house: House, rooms: Rooms) -> None:
+async def test_in_a_queue_answers_come_one_after_the_other(house: House, rooms: FaultyRooms) -> None:
     room_id = await a_room(rooms)
     questions = [f"{number}?" for number in range(5)]
     for question in questions:
@@ -176,7 +100,7 @@ async def test_in_a_queue_answers_come_one_after_the_other(house: House, rooms: 
     assert [end.text for end in await ends_of(rooms, room_id, 5)] == [f"well, {question}" for question in questions]
 
 
-async def test_in_parallel_answers_grow_side_by_side(house: House, rooms: Rooms) -> None:
+async def test_in_parallel_answers_grow_side_by_side(house: House, rooms: FaultyRooms) -> None:
     room_id = await a_room(rooms, concurrency="parallel")
     await house.ask(room_id, "one?", "demo", "other")
     await house.ask(room_id, "two?")
@@ -185,7 +109,7 @@ async def test_in_parallel_answers_grow_side_by_side(house: House, rooms: Rooms)
     assert [end.text for end in await ends_of(rooms, room_id, 1)] == ["well, two"]
 
 
-async def test_a_newer_question_stops_the_answer_under_way(house: House, rooms: Rooms) -> None:
+async def test_a_newer_question_stops_the_answer_under_way(house: House, rooms: FaultyRooms) -> None:
     room_id = await a_room(rooms, concurrency="cancel-and-restart")
     first = await house.ask(room_id, "one?", "demo", "other")
     await eventually(lambda: len(house.puppet.asked) == 2)
@@ -199,14 +123,14 @@ async def test_a_newer_question_stops_the_answer_under_way(house: House, rooms: 
     assert await rooms.turns(room_id) == []
 
 
-async def test_what_is_asked_while_turns_are_seen_to_is_seen_to_as_well(house: House, rooms: Rooms) -> None:
+async def test_what_is_asked_while_turns_are_seen_to_is_seen_to_as_well(house: House, rooms: FaultyRooms) -> None:
     room_id = await a_room(rooms)
     rooms.meanwhile = partial(house.ask, room_id, "one?")
     house.turns.advance(room_id)
     await house.answering("one?")
 
 
-async def test_an_answer_that_begins_meanwhile_is_stopped_before_the_newest(house: House, rooms: Rooms) -> None:
+async def test_an_answer_that_begins_meanwhile_is_stopped_before_the_newest(house: House, rooms: FaultyRooms) -> None:
     room_id = await a_room(rooms, concurrency="cancel-and-restart")
     await ask_nobody(rooms, room_id, "one?")
     (first,) = await rooms.turns(room_id)
@@ -229,7 +153,7 @@ async def test_an_answer_that_begins_meanwhile_is_stopped_before_the_newest(hous
     ],
 )
 async def test_what_cannot_be_answered_is_an_answer_that_failed(
-    house: House, rooms: Rooms, model: str, code: str, detail: str
+    house: House, rooms: FaultyRooms, model: str, code: str, detail: str
 ) -> None:
     room_id = await a_room(rooms)
     await house.ask(room_id, "one?", model, "demo")
@@ -243,19 +167,7 @@ async def test_what_cannot_be_answered_is_an_answer_that_failed(
     assert isinstance(started, RunStarted) and ended == failed
 
 
-async def test_a_caller_s_quota_holds_in_rooms_too(make_house: MakeHouse, rooms: Rooms) -> None:
-    house = await make_house(parallel_runs=1)
-    room_id = await a_room(rooms, concurrency="parallel", budgets={"runs_per_day": 2})
-    await house.ask(room_id, "one?", by="user:ann")
-    await house.answering("one?")
-    await house.ask(room_id, "two?", by="user:ann")
-    (refused,) = await ends_of(rooms, room_id, 1)
-    assert (refused.status, refused.reason) == ("failed", "too_many")
-    await house.ask(room_id, "three?", by="user:bob")
-    await house.answering("three?")  # the room's budget was given back
-
-
-async def test_a_question_that_was_taken_back_is_not_answered(house: House, rooms: Rooms) -> None:
+async def test_a_question_that_was_taken_back_is_not_answered(house: House, rooms: FaultyRooms) -> None:
     room_id = await a_room(rooms, budgets={"runs_per_day": 1})
     place = await ask_nobody(rooms, room_id, "one?")
     await store_change(rooms, room_id, about(place, Deleted(place.post.id, place.post.by, place.post.at)))
@@ -264,81 +176,10 @@ async def test_a_question_that_was_taken_back_is_not_answered(house: House, room
     assert len(await rooms.turns(room_id)) == len(house.puppet.asked) == 1
 
 
-# -- budgets
-
-
-BUDGETS = [
-    ({"runs_per_day": 1}, True, "The room has had 1 answers of the day."),
-    ({"tokens_per_day": 5}, True, "The room has used 5 output tokens of the day."),
-    ({"person_runs_per_day": 1}, False, "Whoever asks has had 1 answers of the day."),
-    ({"person_tokens_per_day": 5}, False, "Whoever asks has used 5 output tokens of the day."),
-]
-
-
-@pytest.mark.parametrize(("budgets", "of_all", "detail"), BUDGETS)
-async def test_a_budget_is_kept_for_a_day(
-    house: House, rooms: Rooms, budgets: dict[str, int], of_all: bool, detail: str
-) -> None:
-    room_id = await a_room(rooms, budgets=budgets)
-    for question in ("one?", "two?"):
-        await house.ask(room_id, question, by="user:ann")
-    await house.answer("one?", "yes")
-    _, refused = await ends_of(rooms, room_id, 2)
-    assert (refused.status, refused.reason) == ("failed", "budget_exhausted")
-    assert refused.error == Failure("budget_exhausted", detail)
-    await house.ask(room_id, "three?", by="user:bob")
-    if of_all:
-        assert (await ends_of(rooms, room_id, 3))[-1].error == refused.error
-    else:
-        await house.answering("three?")
-    elsewhere = await a_room(rooms, "elsewhere", budgets=budgets)
-    await house.ask(elsewhere, "four?", by="user:ann")
-    await house.answering("four?")
-
-
-async def test_a_room_may_ask_for_nothing_at_all(house: House, rooms: Rooms) -> None:
-    for budgets in ({"runs_per_day": 0}, {"person_tokens_per_day": 0}):
-        room_id = await a_room(rooms, next(iter(budgets)), budgets=budgets)
-        await house.ask(room_id)
-        (refused,) = await ends_of(rooms, room_id, 1)
-        assert refused.reason == "budget_exhausted"
-
-
-async def test_who_is_refused_for_themselves_takes_nothing_from_the_room(house: House, rooms: Rooms) -> None:
-    room_id = await a_room(rooms, budgets={"runs_per_day": 2, "person_runs_per_day": 1})
-    for question in ("one?", "two?", "three?"):
-        await house.ask(room_id, question, by="user:ann")
-    await house.answer("one?", "yes")
-    assert [end.reason for end in await ends_of(rooms, room_id, 3)] == [None, "budget_exhausted", "budget_exhausted"]
-    await house.ask(room_id, "four?", by="user:bob")
-    await house.answering("four?")
-
-
-@pytest.mark.parametrize("waits", [False, True], ids=["dropped", "waits for another"])
-async def test_a_turn_that_does_not_begin_gives_back_what_it_took(
-    house: House, rooms: Rooms, store: SqliteStore, waits: bool
-) -> None:
-    room_id = await a_room(rooms, budgets={"runs_per_day": 1})
-    await ask_nobody(rooms, room_id, "one?")
-    await ask_nobody(rooms, room_id, "two?")
-    one, two = await rooms.turns(room_id)
-    if waits:
-        rooms.just_before = partial(begin, rooms, room_id, two)
-        house.turns.advance(room_id)
-        await house.settled()
-        assert [turn.open for turn in await rooms.turns(room_id)] == [False, True]
-        budgets = Budgets(runs_per_day=1)
-        assert await RoomBudgets(SqliteLimits(store)).take(room_id, budgets, two) is None
-    else:
-        rooms.just_before = partial(rooms.drop, room_id, one.id)
-        house.turns.advance(room_id)
-        await house.answering("two?")
-
-
 # -- several workers, and a store that fails
 
 
-async def test_two_workers_that_see_to_a_turn_at_once_begin_it_once(make_house: MakeHouse, rooms: Rooms) -> None:
+async def test_two_workers_that_see_to_a_turn_at_once_begin_it_once(make_house: MakeHouse, rooms: FaultyRooms) -> None:
     houses = [await make_house(), await make_house()]
     room_id = await a_room(rooms, budgets={"runs_per_day": 3})
     for question in ("one?", "two?", "three?"):
@@ -360,7 +201,7 @@ async def test_two_workers_that_see_to_a_turn_at_once_begin_it_once(make_house: 
     assert (await ends_of(rooms, room_id, 4))[-1].reason == "budget_exhausted"
 
 
-async def test_a_begin_whose_answer_was_lost_is_one_begin(house: House, rooms: Rooms) -> None:
+async def test_a_begin_whose_answer_was_lost_is_one_begin(house: House, rooms: FaultyRooms) -> None:
     room_id = await a_room(rooms, budgets={"runs_per_day": 1})
     rooms.lost = 2
     await house.ask(room_id, "one?")
@@ -371,7 +212,7 @@ async def test_a_begin_whose_answer_was_lost_is_one_begin(house: House, rooms: R
 
 
 async def test_a_sweep_finds_what_an_outage_left(
-    make_house: MakeHouse, rooms: Rooms, caplog: pytest.LogCaptureFixture
+    make_house: MakeHouse, rooms: FaultyRooms, caplog: pytest.LogCaptureFixture
 ) -> None:
     house = await make_house(sweep_s=0.01, left_s=0.0)
     room_id = await a_room(rooms, budgets={"runs_per_day": 1})
@@ -388,7 +229,7 @@ async def test_a_sweep_finds_what_an_outage_left(
     assert ended.status == "completed"  # and was counted once
 
 
-async def test_a_sweep_finds_what_a_dead_worker_left(make_house: MakeHouse, rooms: Rooms) -> None:
+async def test_a_sweep_finds_what_a_dead_worker_left(make_house: MakeHouse, rooms: FaultyRooms) -> None:
     house = await make_house(sweep_s=0.01, left_s=0.0)
     room_id = await a_room(rooms)
     async with running(house.turns.sweep_for_ever):
@@ -396,7 +237,7 @@ async def test_a_sweep_finds_what_a_dead_worker_left(make_house: MakeHouse, room
         await house.answering("one?")
 
 
-async def test_a_sweep_leaves_a_new_turn_to_its_own_worker(make_house: MakeHouse, rooms: Rooms) -> None:
+async def test_a_sweep_leaves_a_new_turn_to_its_own_worker(make_house: MakeHouse, rooms: FaultyRooms) -> None:
     house = await make_house(sweep_s=0.01, left_s=1_000.0)
     await ask_nobody(rooms, await a_room(rooms), "one?")
     async with running(house.turns.sweep_for_ever):
@@ -407,7 +248,7 @@ async def test_a_sweep_leaves_a_new_turn_to_its_own_worker(make_house: MakeHouse
 # -- stopping
 
 
-async def test_a_worker_that_stops_or_is_full_begins_nothing(make_house: MakeHouse, rooms: Rooms) -> None:
+async def test_a_worker_that_stops_or_is_full_begins_nothing(make_house: MakeHouse, rooms: FaultyRooms) -> None:
     stopping, full = await make_house(), await make_house(max_queued=0)
     room_id = await a_room(rooms)
     stopping.executor.draining = True
@@ -417,19 +258,6 @@ async def test_a_worker_that_stops_or_is_full_begins_nothing(make_house: MakeHou
     assert len(await rooms.turns(room_id)) == 2
 
 
-async def test_a_worker_that_closes_counts_first_what_was_used(house: House, rooms: Rooms, store: SqliteStore) -> None:
-    room_id = await a_room(rooms, budgets={"person_tokens_per_day": 7})
-    await house.ask(room_id, "one?")
-    await house.answering("one?")
-    (turn,) = await rooms.turns(room_id)
-    run = await store.get(run_id_of(room_id, turn.id))
-    assert run is not None
-    house.turns.ended(run, End("completed", "stop", usage=Usage(output_tokens=7)))
-    await house.turns.close()
-    budgets = Budgets(person_tokens_per_day=7)
-    assert await RoomBudgets(SqliteLimits(store)).take(room_id, budgets, turn) is not None
-
-
-async def is_over(rooms: Rooms, room_id: str) -> bool:
+async def is_over(rooms: FaultyRooms, room_id: str) -> bool:
     """Whether nothing is under way in the room, nor waits."""
     return await rooms.turns(room_id) == []

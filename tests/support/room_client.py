@@ -16,7 +16,7 @@ from tests.support.room_view import Push, RoomView
 from tests.support.waiting import eventually
 
 _DEADLINE_S = 45.0  # only ends a hang, before the test is ended by force
-# After a message was refused for now.
+# After a message, or a join, was refused for now.
 _AGAIN_S = 0.05
 # Close codes after which nobody comes back.
 _FINAL = (1009, 4400, 4401, 4403)
@@ -223,12 +223,19 @@ class RoomClient:
             if ref is None or push["type"] == "joined":
                 self.view.take(push)
             elif ref == "join":
-                raise Refused(f"may not join: {push}")
+                self._not_let_in(connection, push)
             else:
                 self._take_answer(ref, push)
             if push["type"] == "joined":
                 await self._send_again(connection)
             self._news.set()
+
+    def _not_let_in(self, connection: ClientConnection, error: Push) -> None:
+        """It comes back in a moment, where it was refused for now."""
+        if not error["retryable"]:
+            raise Refused(f"may not join: {error}")
+        self._is_cut = True
+        asyncio.get_running_loop().call_later(_AGAIN_S, connection.transport.abort)
 
     async def _send_again(self, connection: ClientConnection) -> None:
         """One is in: all that was not answered is sent, before anything new is."""

@@ -5,6 +5,7 @@
 local meta = KEYS[1]
 local fresh = redis.call('HEXISTS', meta, 'top') == 0
 if fresh then
+  redis.call('DEL', unpack(KEYS)) -- what was left of one that was lost
   redis.call('HSET', meta, 'created', whole(clock(ARGV[1])), 'top', '0-0', 'trimmed', '0-0')
 end
 if fresh or ARGV[5] == '1' then
