@@ -6,6 +6,8 @@ BIN := .venv/bin
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
+# What is not kept is compiled again by each of the servers that the tests start.
+unexport PYTHONDONTWRITEBYTECODE
 
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 RECIPE := pyproject.toml constraints.txt

@@ -12,12 +12,20 @@ from typing import Any
 import psutil
 import pytest
 
+import headwater
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
 
 _psutil: Any = psutil  # it ships no types
 
-PARENT = """
+# Without what the package imports by itself: there are many stand-ins, and they need its supervisor alone.
+ALONE = f"""
+import sys, types
+sys.modules["headwater"] = types.ModuleType("headwater")
+sys.modules["headwater"].__path__ = {list(headwater.__path__)!r}
+"""
+
+PARENT = f"""{ALONE}
 import asyncio, logging, socket, sys
 import uvloop
 from headwater.supervisor import Supervisor
@@ -32,7 +40,7 @@ with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as port:
 """
 
 # Its first lines are a test's own. It listens at once, and ends at the second SIGTERM, or the first if `patience` is 1.
-WORKER = """
+WORKER = f"""{ALONE}
 import asyncio, os, pathlib, signal, sys
 from headwater.supervisor import take_inherited
 

@@ -50,7 +50,7 @@ async def test_a_busy_run_at_the_most_talkative_level(tmp_path: Path, redis: Red
             "OPENAI_BASE_URL": upstream.url,
             "OPENAI_API_KEY": UPSTREAM_KEY,
         }
-        server = Family(tmp_path, settings=settings, args=["--workers", "2"], env=environment)
+        server = Family(tmp_path, settings=settings, args=["--workers", "2"], env=environment, forked=False)
         at = server.command.index("--store")
         del server.command[at : at + 2]  # a password on the command line is there for all to see
         async with server:

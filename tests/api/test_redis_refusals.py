@@ -57,7 +57,7 @@ def test_an_address_that_is_none(tmp_path: Path, url: str, why: str) -> None:
 
 def test_one_that_comes_later_is_waited_for(tmp_path: Path) -> None:
     redis = RedisServer(tmp_path, port=free_port())
-    server = ServerProcess(tmp_path, store=redis.url, args=["--wait-for-store", str(START_S)])
+    server = ServerProcess(tmp_path, store=redis.url, args=["--wait-for-store", str(START_S)], forked=False)
     server.launch()
     try:
         wait_until(lambda: _has_sockets(server.pid), START_S, "it is on its way")
@@ -69,6 +69,6 @@ def test_one_that_comes_later_is_waited_for(tmp_path: Path) -> None:
 
 
 def _has_sockets(pid: int) -> bool:
-    """Whether the process has come so far as to open sockets."""
+    """Whether the process, which inherited none, has come so far as to open sockets."""
     seen = subprocess.run(["ls", "-l", f"/proc/{pid}/fd"], capture_output=True, text=True, check=False).stdout
     return "socket:" in seen

@@ -1,30 +1,19 @@
 """`headwater serve` where it cannot start: one clear line on stderr, exit code 2, nothing left behind."""
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.support.server import START_S, ServerProcess
+from tests.support.server import ServerProcess
 
 
 def refused(directory: Path, *args: str, env: Mapping[str, str] | None = None) -> str:
     """What `serve` with these arguments says before it gives up."""
     place = ServerProcess(directory, args=args, env=env)  # a later option beats an earlier one
-    done = subprocess.run(
-        place.command,
-        cwd=directory,
-        env=place.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=START_S,
-    )
-    assert (done.returncode, done.stdout) == (2, ""), done
-    assert done.stderr.startswith("headwater: ") and done.stderr.count("\n") == 1, done.stderr
-    assert len(done.stderr) < 250, "it is one line for a person"
-    return done.stderr.removeprefix("headwater: ").rstrip("\n")
+    said = place.refused()
+    assert len(said) < 250, "it is one line for a person"
+    return said
 
 
 def test_a_port_that_is_taken(tmp_path: Path, server: ServerProcess) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,28 +114,13 @@ def nobody_listens(server: Workers) -> bool:
     return False
 
 
-def refused(server: Workers) -> str:
-    """The one line that it says before it gives up."""
-    done = subprocess.run(
-        server.command,
-        cwd=server.directory,
-        env=server.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=START_S,
-    )
-    assert (done.returncode, done.stdout) == (2, ""), done
-    assert done.stderr.startswith("headwater: ") and done.stderr.count("\n") == 1, done.stderr
-    return done.stderr.removeprefix("headwater: ").rstrip("\n")
-
-
 def test_what_is_wrong_is_said_by_one_for_all(tmp_path: Path, redis: RedisServer) -> None:
-    assert refused(Workers(tmp_path, redis.url, "--models", "mine.toml")).startswith("mine.toml: cannot be read")
+    missing = Workers(tmp_path, redis.url, "--models", "mine.toml")
+    assert missing.refused().startswith("mine.toml: cannot be read")
     away = free_port()
-    assert f"127.0.0.1:{away}/0 cannot be reached" in refused(Workers(tmp_path, f"redis://127.0.0.1:{away}/0"))
+    assert f"127.0.0.1:{away}/0 cannot be reached" in Workers(tmp_path, f"redis://127.0.0.1:{away}/0").refused()
     with Workers(tmp_path, redis.url) as server:
-        assert "address already in use" in refused(Workers(tmp_path, redis.url, "--port", str(server.port)))
+        assert "address already in use" in Workers(tmp_path, redis.url, "--port", str(server.port)).refused()
 
 
 def test_workers_wait_for_a_store_that_starts_later(tmp_path: Path) -> None:

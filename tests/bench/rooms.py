@@ -49,7 +49,7 @@ class Wire(Protocol):
     def join(self, number: int) -> bytes:
         """The frame by which a member comes in."""
 
-    def say(self, number: int, text: str) -> bytes:
+    def say(self, client_id: str, text: str) -> bytes:
         """The frame that says something."""
 
     def text(self, frame: bytes) -> str:
@@ -66,8 +66,8 @@ class Native:
     def join(self, number: int) -> bytes:
         return b'{"type":"join","name":"member %d"}' % number
 
-    def say(self, number: int, text: str) -> bytes:
-        return msgspec.json.encode({"type": "message", "client_id": f"c{number}", "text": text})
+    def say(self, client_id: str, text: str) -> bytes:
+        return msgspec.json.encode({"type": "message", "client_id": client_id, "text": text})
 
     def text(self, frame: bytes) -> str:
         return _said.decode(frame).text
@@ -83,8 +83,8 @@ class SocketIO:
     def join(self, number: int) -> bytes:
         return b'40{"name":"member %d"}' % number
 
-    def say(self, number: int, text: str) -> bytes:
-        return b"42" + msgspec.json.encode(["message", {"client_id": f"c{number}", "text": text}])
+    def say(self, client_id: str, text: str) -> bytes:
+        return b"42" + msgspec.json.encode(["message", {"client_id": client_id, "text": text}])
 
     def text(self, frame: bytes) -> str:
         return _emitted.decode(frame[2:])[1].text
@@ -158,9 +158,9 @@ class Member(asyncio.Protocol):
         elif not self.joined.done() and frame.startswith(self._wire.welcome):
             self.joined.set_result(None)
 
-    def say(self, number: int, text: str) -> None:
+    def say(self, client_id: str, text: str) -> None:
         """Say something."""
-        self.write(TEXT, self._wire.say(number, text))
+        self.write(TEXT, self._wire.say(client_id, text))
 
     def write(self, kind: int, frame: bytes) -> None:
         """Send a frame, under a mask of zeros, which leaves it as it is."""
@@ -192,6 +192,9 @@ async def rooms(job: Job, result: Result) -> None:
         await asyncio.gather(*(member.enough for member in members))
         server_s, redis_s = meter.read(result)
     finally:
+        missing = sum(max(0, job.tokens - len(member.said)) for member in members)
+        if missing:
+            result.errors.append(f"{missing} of {job.streams * job.tokens} deliveries have not come")
         for member in members:
             member.leave()
     deliveries = job.streams * job.tokens
@@ -210,14 +213,14 @@ async def _come_in(job: Job, number: int, member: Member) -> None:
 async def _talk(job: Job, members: Sequence[Member]) -> list[int]:
     """Say all messages at their times: how late each was, in microseconds."""
     start, late = now_us(), []
-    room = secrets.token_hex(4)
+    talk = secrets.token_hex(4)  # the warm-up's was another
     for number in range(job.tokens):
         due = start + number * 1_000_000 // job.rate
         await asyncio.sleep(max(0, due - now_us()) / 1e6)
         at_us = now_us()
         late.append(at_us - due)
-        text = f"{room}:{number}:{at_us}:"
-        members[number * STRIDE % len(members)].say(number, text.ljust(TEXT_BYTES, "-"))
+        text = f"{number}:{at_us}:".ljust(TEXT_BYTES, "-")
+        members[number * STRIDE % len(members)].say(f"{talk}-{number}", text)
     return late
 
 
@@ -228,7 +231,7 @@ def _evaluate(job: Job, wire: Wire, members: Sequence[Member], result: Result) -
     for member in members:
         order: list[int] = []
         for at_us, frame in member.said:
-            _, number, sent_us, _ = wire.text(frame).split(":", 3)
+            number, sent_us, _ = wire.text(frame).split(":", 2)
             order.append(int(number))
             delays.append(at_us - int(sent_us))
         orders.append(order)

@@ -126,7 +126,7 @@ def _look(living: Sequence[RedisServer | ServerProcess]) -> None:
     left = [one for one in living if one.running]
     for one in living:
         if one not in left:
-            code = one.process.returncode
+            code = one.process.wait(START_S)
             name = "Redis" if isinstance(one, RedisServer) else f"The worker on port {one.port}"
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             sys.stderr.write(f"{name} (pid {one.pid}) has ended: {how}. The others go on.\n")

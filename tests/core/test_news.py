@@ -19,6 +19,17 @@ from headwater.core.news import (
     worker_channel,
 )
 from headwater.core.position import SEQ_MAX, START, TAG_MAX, Position
+from headwater.core.room import (
+    Deleted,
+    Edited,
+    Reacted,
+    RoomEvent,
+    RunEnded,
+    RunStarted,
+    Said,
+    encode_room_events,
+    room_entry,
+)
 from tests.core.logs import ends, entry, events, logs
 
 workers = st.text(st.characters(codec="ascii", min_codepoint=33), min_size=1, max_size=12)
@@ -38,6 +49,24 @@ def test_entries_are_read_as_they_were_written(worker: str, log: list[Entry]) ->
 def test_whatever_a_run_says_can_be_told(worker: str, said: list[Event]) -> None:
     one = entry(Position(4, 9), 7, *said)
     assert decode_news(told(worker, one)) == one
+
+
+ROOM_EVENTS = [
+    Said("msg_1", "user:ann", "Ann  A", "one two\n", 1.5, "c 1", "msg_0", ("demo",)),
+    Edited("msg_1", "user:ann", "", 2.0),
+    Deleted("msg_1", "user:mod", 3.0),
+    Reacted("msg_1", "user:bob", "👍", True, 4.0),
+    RunStarted("msg_2", "run_1-x", "user:ann", "demo", "msg_1", 5.0),
+    RunEnded("msg_2", "run_1-x", "completed", "e w 0-0", [{"text": "e w 0-0"}], 6.0),
+]
+
+
+@given(workers, st.lists(st.sampled_from(ROOM_EVENTS), min_size=1, max_size=5))
+def test_whatever_happens_in_a_room_can_be_told(worker: str, happened: list[RoomEvent]) -> None:
+    one = room_entry(Position(4, 9), 7, happened)
+    news = f"r {worker} {one.after} {one.position} ".encode() + encode_room_events(happened)
+    assert decode_news(news) == one
+    assert is_from(worker.encode(), news)
 
 
 @pytest.mark.parametrize("text", ["", " ", "  two  spaces  ", "lines\nand\r\nmore\n", "e w 0-0 1-1 []", "\0", "\u2028"])
@@ -72,6 +101,8 @@ DEEP = b'e w 0-0 1-1 [["e","failed",null,null,null,{"x":' + b"[" * 100_000 + b"]
         b'e w 2-1 1-1 [["t","a"]]', b'e w 1-1 1-1 [["t","a"]]', b'e w 0-0 01-1 [["t","a"]]',
         b'e w 0 1-1 [["t","a"]]', b'e w 0-0 1-0 [["t","a"]]', b'e w \xff-0 1-1 [["t","a"]]',
         b'e w 0-0 1-1  [["t","a"]'.replace(b"  ", b" x "),
+        b"r", b"r w", b"r w 0-0 1-1 []", b'r w 0-0 1-1 [["t","a"]]', b'e w 0-0 1-1 [["d","msg_1","ann",1.0]]',
+        b'r w 0-0 2-1 [["d","msg_1","ann",1.0]]', b'r w 0-0 1-1 [["d","msg_1","ann"]]', b'r w 0-0 1-1 [["d"',
         b'e w 0-0 1-1 [["a",' + b"9" * 5000 + b',"takeover","continued"]]', DEEP,
     ],
 )  # fmt: skip

@@ -326,7 +326,7 @@ HURT = [ALL_BUT_MARKS | {"mark", "get"}, *[ALL_BUT_MARKS] * 6, {"mark", "enter"}
 
 async def held(redis: Redis, keys: Sequence[str]) -> list[Any]:
     """What lies under these keys."""
-    ways: dict[bytes, Callable[[str], Awaitable[Any]]] = {
+    ways: dict[bytes | str, Callable[[str], Awaitable[Any]]] = {
         b"hash": redis.hgetall,
         b"stream": redis.xrange,
         b"zset": lambda name: redis.zrange(name, 0, -1, withscores=True),

@@ -19,12 +19,12 @@ from headwater.core.room import Place
 class Ok(Struct, tag="ok", frozen=True, omit_defaults=True, kw_only=True):
     """The command was carried out.
 
-    After a `message`: the id that it has, and its position. After a `history`: `messages`, oldest first.
+    After a `message`: the id that it has. After a `history`: `messages`, oldest first. It never has a position: what
+    comes before it in the log may be told after it.
     """
 
     ref: str | None = None
     message: str | None = None
-    position: str | None = None
     messages: "list[PostView] | None" = None
     has_more: bool | None = None
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from headwater.broadcaster.base import Broadcaster, News
 from headwater.config import Config
 from headwater.core.news import Whisper
-from headwater.core.position import Position
+from headwater.core.position import START, Position
 from headwater.core.run import Run
 from headwater.errors import Draining, StoreUnavailable, TooMany, UnknownRun
 from headwater.formats.base import Format, Head
@@ -112,11 +112,13 @@ class Hub:
                 raise
         return cursor
 
-    async def _open(self, log: LiveLog, fresh: bool = False) -> None:
-        """For one subscriber more."""
+    async def _open(self, log: LiveLog, fresh: bool = False, at: Position | None = None) -> None:
+        """For one subscriber more, who stands at a position that the store has just given."""
         self._subscribers += 1
         try:
             await log.open(fresh)
+            if at == START and log.window.top != START:
+                await log.refilled()  # START joins any history, also that of a room that was lost meanwhile
         except BaseException:
             self._subscribers -= 1
             self._release(log)
@@ -135,7 +137,7 @@ class Hub:
         """
         self.check_room()
         log = self._acquire_room(room_id)
-        await self._open(log)
+        await self._open(log, at=position)
         cursor = RoomCursor(
             log,
             form,

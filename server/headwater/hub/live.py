@@ -38,6 +38,8 @@ class LiveLog:
 
     has_snapshots: ClassVar[bool] = True
     """A reader whose position joins no more is given all content anew."""
+    may_heal: ClassVar[bool] = True
+    """What the store has lost of it may be written again, by whoever produces it."""
     weigh = staticmethod(entry_bytes)
     """About how many bytes an entry holds."""
 
@@ -70,7 +72,7 @@ class LiveLog:
         self._metrics = metrics
         self._writes_per_s = writes_per_s
         self._loop = asyncio.get_running_loop()
-        self._encoders = Encoders(head, store, config.read_bytes, self._refilled)
+        self._encoders = Encoders(head, store, config.read_bytes, self.refilled)
         self._opened = False
         self._opening: asyncio.Task[None] | None = None
         self._subscribed = False
@@ -242,7 +244,7 @@ class LiveLog:
             self._holding = True
             self._refilling = asyncio.create_task(self._refill())
 
-    async def _refilled(self) -> None:
+    async def refilled(self) -> None:
         """Return once it is known what became of history."""
         self.refill()
         if self._refilling is not None:
@@ -289,7 +291,7 @@ class LiveLog:
     def _may_be_healed(self, read: Read) -> bool:
         """Whether the store lost what readers here have, and a living producer may yet write it again."""
         top = read.top
-        return not read.joined and top.position.seq < self.window.top.seq and top.status not in ENDED
+        return self.may_heal and not read.joined and top.position.seq < self.window.top.seq and top.status not in ENDED
 
     def _stand_on(self, top: Top, heard: int = 0) -> None:
         """Begin a new window at the log's top; who is behind reads the store."""
@@ -336,7 +338,7 @@ class LiveLog:
             self._wake()
         if top.position == self.window.top:
             self._doubt = None
-        elif top.position.seq > self.window.top.seq or self._doubt == top.position:
+        elif top.position.seq > self.window.top.seq or self._doubt == top.position or not self.may_heal:
             self._doubt = None
             self.refill()
         else:

@@ -16,7 +16,7 @@ from headwater.hub.cursor import Cursor, Line
 from headwater.hub.live import LiveLog
 from headwater.hub.notes import Note, Notes
 from headwater.metrics import Metrics
-from headwater.store.base import Logs, Read
+from headwater.store.base import Logs
 
 _NO_REQUEST = RunRequest(input="")
 # Of an event beside its text: names, ids and times.
@@ -27,6 +27,7 @@ class RoomLog(LiveLog):
     """A room's log that somebody follows here, and what passes beside it."""
 
     has_snapshots: ClassVar[bool] = False
+    may_heal: ClassVar[bool] = False  # what people said is in nobody's memory
 
     def __init__(
         self,
@@ -57,9 +58,6 @@ class RoomLog(LiveLog):
     def _unknown(self) -> HeadwaterError:
         return UnknownRoom("There is no such room any more.")
 
-    def _may_be_healed(self, read: Read) -> bool:
-        return False  # what people said is in nobody's memory: what the store lost is lost
-
 
 Follow = Callable[["RoomCursor", str, Position | None], Awaitable["AnswerCursor | None"]]
 """Gives a cursor on a run's log, which wakes the room's; None if there is no such run any more."""
@@ -89,7 +87,6 @@ class RoomCursor(Cursor):
         on_close: Callable[[Cursor], None],
     ) -> None:
         super().__init__(log, form, position, read_bytes=read_bytes, now=now, on_close=on_close)
-        self._verified = True  # the store has just given it
         self._announced = "in_progress"
         self._notes = notes
         self._heard = notes.top

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from headwater.core import commands
 from headwater.core.access import Principal, Role
-from headwater.core.position import Position, parse_position
+from headwater.core.position import parse_position
 from headwater.core.pushes import Member
 from headwater.core.room import (
     Deleted,
@@ -131,7 +131,7 @@ class Talk:
                 return done
             await self._rooms.make(principal, key)
 
-    async def edit(self, principal: Principal, name: str, member: Member, command: commands.Edit) -> Position:
+    async def edit(self, principal: Principal, name: str, member: Member, command: commands.Edit) -> None:
         """Change what one has said. Raises UnknownMessage, Forbidden."""
 
         def decide(place: Place) -> Edited | None:
@@ -141,9 +141,9 @@ class Talk:
             same = post.text == command.text
             return None if same else Edited(post.id, member.id, command.text, self._clock())
 
-        return await self._alter(principal, name, "write", command.message, decide)
+        await self._alter(principal, name, "write", command.message, decide)
 
-    async def delete(self, principal: Principal, name: str, member: Member, command: commands.Delete) -> Position:
+    async def delete(self, principal: Principal, name: str, member: Member, command: commands.Delete) -> None:
         """Take back what one has said or asked for; a moderator, anything.
 
         Raises UnknownMessage, Forbidden, Conflict.
@@ -157,9 +157,9 @@ class Talk:
                 raise Conflict("The answer still grows: cancel it, and delete it once it has ended.")
             return Deleted(post.id, member.id, self._clock())
 
-        return await self._alter(principal, name, "write", command.message, decide)
+        await self._alter(principal, name, "write", command.message, decide)
 
-    async def react(self, principal: Principal, name: str, member: Member, command: commands.React) -> Position:
+    async def react(self, principal: Principal, name: str, member: Member, command: commands.React) -> None:
         """Put a reaction on a message, or take it off. Raises UnknownMessage, TooMany."""
 
         def decide(place: Place) -> Reacted | None:
@@ -173,7 +173,7 @@ class Talk:
                 raise TooMany(f"A message bears at most {REACTIONS_MAX} kinds of reactions.", limit=REACTIONS_MAX)
             return Reacted(place.post.id, member.id, command.reaction, command.on, self._clock())
 
-        return await self._alter(principal, name, "write", command.message, decide)
+        await self._alter(principal, name, "write", command.message, decide)
 
     async def _alter(
         self,
@@ -182,7 +182,7 @@ class Talk:
         role: Role,
         message_id: str,
         decide: Callable[[Place], Edited | Deleted | Reacted | None],
-    ) -> Position:
+    ) -> None:
         """Change a message as it stands; where that is so already, nothing."""
         room = await self._rooms.ready(principal, name, role)
         for _ in range(TRIES):
@@ -191,11 +191,11 @@ class Talk:
                 raise UnknownMessage("This message was deleted.", field="message")
             event = decide(place)
             if event is None:
-                return place.version
+                return
             change = Change(tag=new_tag(), events=(event,), puts=(Put(changed(place.post, event), place.version),))
             done = await self._change(principal, room.key, change)
-            if done.outcome is Changing.STORED and done.entry is not None:
-                return done.entry.position
+            if done.outcome is Changing.STORED:
+                return
         raise TooMany("Too many people change this message at once. Try again.", retry_after=1)
 
     async def mark(self, principal: Principal, name: str, member: Member, command: commands.ReadTo) -> None:

@@ -13,13 +13,13 @@ async def perform(state: AppState, principal: Principal, room: str, member: Memb
     match command:
         case Message():
             said = await talk.say(principal, room, member, command)
-            return Ok(message=said.place.post.id, position=str(said.place.created))
+            return Ok(message=said.place.post.id)
         case Edit():
-            return Ok(position=str(await talk.edit(principal, room, member, command)))
+            await talk.edit(principal, room, member, command)
         case Delete():
-            return Ok(position=str(await talk.delete(principal, room, member, command)))
+            await talk.delete(principal, room, member, command)
         case React():
-            return Ok(position=str(await talk.react(principal, room, member, command)))
+            await talk.react(principal, room, member, command)
         case Typing():
             await talk.types(principal, room, member, command)
         case ReadTo():

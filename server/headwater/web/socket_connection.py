@@ -7,16 +7,18 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 from websockets.http11 import Request
 
-from headwater.core.frames import frames_in
+from headwater.core.frames import FRAGMENT_BYTES, frames_in
 from headwater.core.session import TOO_LARGE
 from headwater.errors import BadRequest, Draining, HeadTooLarge
+from headwater.hub.cursor import WRITE_THROUGH_BYTES
 from headwater.web.connection import EXTENSION, WRITE_BUFFER_BYTES
 from headwater.web.head import raw_problem
 
 # As its parser has it, which is stricter than ours of HTTP.
 LINE_BYTES_MAX = 8 * 1024
-# Of pongs that the client does not take. Answers wait at half of it, so that what is above are pings without end.
-UNTAKEN_BYTES_MAX = 2 * WRITE_BUFFER_BYTES
+# Of pongs that the client does not take. What else is written waits at less than half of it: for the buffer, and with
+# one chunk of what happens in the room above. So what is above are pings without end.
+UNTAKEN_BYTES_MAX = 2 * (WRITE_BUFFER_BYTES + WRITE_THROUGH_BYTES + FRAGMENT_BYTES)
 # Of one message. Its bytes are bounded by the parser, but a piece may be empty; 64 bytes in each make the longest.
 PIECES_MAX = 1024
 
@@ -25,6 +27,10 @@ class SocketConnection(WebSocketsSansIOProtocol):
     """A connection that can be broken off where its client takes nothing any more."""
 
     transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
