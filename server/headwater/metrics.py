@@ -43,6 +43,12 @@ class Metrics:
         self.refills = Counter(
             "headwater_refills", "Times that a live log was filled up from the store.", registry=self.registry
         )
+        self.room_members = Gauge(
+            "headwater_room_members", "Connections that have joined a room here.", registry=self.registry
+        )
+        self.room_events = Counter(
+            "headwater_room_events", "What entered rooms' logs from here.", ["type"], registry=self.registry
+        )
         self.snapshots = Counter("headwater_snapshots", "Snapshots read from the store.", registry=self.registry)
 
     def render(self) -> bytes:

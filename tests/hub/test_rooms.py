@@ -291,3 +291,45 @@ async def test_turns_that_begin_while_one_reads_are_followed(
     assert {push["message"] for push in reader.pushes if push["type"] == "delta"} == {
         push["message"] for push in reader.pushes if push["type"] == "run"
     }
+
+
+async def made_again(store: ForgetfulStore, rooms: SqliteRooms) -> None:
+    """The room is lost, and there is one of the same name."""
+    await store.in_writer(_wipe)
+    await a_room(rooms)
+
+
+async def test_one_look_tells_that_a_room_was_made_again(
+    store: ForgetfulStore, rooms: SqliteRooms, here: Hub, lobby: str, follow: Any
+) -> None:
+    reader = await follow()
+    for text in ("one", "two"):
+        await say(rooms, here, lobby, text)
+    await reader.until(lambda: len(reader.pushes) == 2)
+    await made_again(store, rooms)
+    await store_change(rooms, lobby, saying(said("where nobody heard it")))
+    await here._compare()
+    assert await reader.until_let_go() == "lost"
+
+
+async def test_who_comes_into_a_room_that_was_made_again_hears_nothing_of_the_other(
+    store: ForgetfulStore, rooms: SqliteRooms, here: Hub, lobby: str, follow: Any
+) -> None:
+    reader = await follow()
+    await say(rooms, here, lobby, "lost")
+    await reader.until(lambda: bool(reader.pushes))
+    await made_again(store, rooms)
+    newcomer = await follow(START)
+    await say(rooms, here, lobby, "anew")
+    await newcomer.until(lambda: bool(newcomer.pushes))
+    assert [push["text"] for push in newcomer.pushes] == ["anew"]
+    assert await reader.until_let_go() == "lost"
+
+
+async def test_who_came_in_just_before_a_room_was_lost_is_told(
+    store: ForgetfulStore, rooms: SqliteRooms, here: Hub, there: Hub, lobby: str
+) -> None:
+    entry = await say(rooms, here, lobby, "lost")
+    await made_again(store, rooms)
+    reader = Reader(await there.enter(lobby, RoomOverSocket, entry.position))
+    assert await reader.until_let_go() == "lost"

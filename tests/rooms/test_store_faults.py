@@ -98,8 +98,9 @@ async def all_until(members: Sequence[RoomClient], condition: Any, what: str) ->
 
 async def everybody_agrees(members: Sequence[RoomClient]) -> None:
     """All have heard as much, and what two of them know of is the same."""
+    await all_until(members, lambda view: view.settled, "has heard of its own")
     furthest = max(member.view.seq for member in members)
-    await all_until(members, lambda view: view.seq >= furthest and view.settled, "has heard all")
+    await all_until(members, lambda view: view.seq >= furthest, "has heard all")
     known: dict[int, tuple[str, str]] = {}
     for member in members:
         for seq, what in history(member.view).items():

@@ -17,6 +17,7 @@ from msgspec import Struct
 from headwater.core.pushes import HasRead, Member, Presence, TypingNow
 from headwater.errors import StoreUnavailable, TooMany
 from headwater.hub import Hub
+from headwater.metrics import Metrics
 from headwater.store.limits import CONNECTIONS, Limits
 
 log = logging.getLogger("headwater.rooms")
@@ -80,10 +81,11 @@ class Company:
 class Companies:
     """All rooms' that are followed on this worker."""
 
-    def __init__(self, worker: str, limits: Limits, hub: Hub) -> None:
+    def __init__(self, worker: str, limits: Limits, hub: Hub, metrics: Metrics) -> None:
         self._worker = worker
         self._limits = limits
         self._hub = hub
+        self._metrics = metrics
         self._numbers = count(1)
         self._rooms: dict[str, Company] = {}
         self._places: set[tuple[str, str]] = set()
@@ -121,12 +123,14 @@ class Companies:
             self._leaving.append(place)  # a lost answer may have taken it
             raise
         self._places.add(place)
+        self._metrics.room_members.set(len(self._places))
         self._changed(room_id)
         return place
 
     def leave(self, place: tuple[str, str]) -> None:
         """The connection is over."""
         self._places.discard(place)
+        self._metrics.room_members.set(len(self._places))
         self._leaving.append(place)
         self._something.set()
 

@@ -26,6 +26,7 @@ from headwater.core.turns import asked_models
 from headwater.entropy import new_message_id, new_tag, new_turn_id
 from headwater.errors import Conflict, Forbidden, Invalid, TooMany, UnknownMessage, UnknownRun
 from headwater.hub import Hub
+from headwater.metrics import Metrics
 from headwater.providers.catalog import Catalog
 from headwater.rooms.company import Companies
 from headwater.rooms.rooms import Rooms, check_role, has_role
@@ -59,6 +60,7 @@ class Talk:
         turns: Turns,
         companies: Companies,
         catalog: Catalog,
+        metrics: Metrics,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -68,6 +70,7 @@ class Talk:
         self._turns = turns
         self._companies = companies
         self._catalog = catalog
+        self._metrics = metrics
         self._clock = clock
 
     async def say(self, principal: Principal, name: str, member: Member, message: commands.Message) -> Saying:
@@ -127,6 +130,7 @@ class Talk:
             done = await self._store.change(key.id, change)
             if done.entry is not None:
                 self._hub.publish(key.id, done.entry)
+                self._metrics.room_events.labels(_type_of(change)).inc()
             if done.outcome is not Changing.GONE:
                 return done
             await self._rooms.make(principal, key)
@@ -242,6 +246,15 @@ class Talk:
         if place is None or place.post.run != run_id:
             raise UnknownRun(f"There is no run {run_id[:64]} in this room.", field="run")
         raise Conflict(f"The answer has ended already: it is {place.post.status}.")
+
+
+def _type_of(change: Change) -> str:
+    """What a change is, as clients know it."""
+    match change.events[0]:
+        case Said():
+            return "message"
+        case event:
+            return type(event).__name__.lower()
 
 
 def _once(member_id: str, client_id: str) -> str:
