@@ -3,6 +3,7 @@
 import httpx2
 
 from tests.api.calls import ended, start
+from tests.api.rooms import make, say
 from tests.support.waiting import wait_until
 
 
@@ -48,3 +49,11 @@ def test_the_page_is_served(api: httpx2.Client) -> None:
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     assert "new EventSource(" in response.text and "<title>Headwater</title>" in response.text
     assert (response.headers["x-frame-options"], response.headers["referrer-policy"]) == ("DENY", "no-referrer")
+
+
+def test_metrics_count_what_is_said_in_rooms(api: httpx2.Client) -> None:
+    room = make(api)
+    before = metric(api, 'headwater_room_events_total{type="message"}')
+    say(api, room, "hello")
+    assert metric(api, 'headwater_room_events_total{type="message"}') == before + 1
+    assert metric(api, "headwater_room_members") == 0

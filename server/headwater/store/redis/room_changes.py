@@ -1,6 +1,5 @@
 """Rooms as they are made and changed. Each change is one script; marks beside it say where to look."""
 
-
 import msgspec
 from redis.exceptions import ResponseError
 
