@@ -98,14 +98,11 @@ _emitted = msgspec.json.Decoder(tuple[str, _Said])
 
 
 class Member(asyncio.Protocol):
-    """One socket. `said` are the messages that came, each with its time and where its frame's payload begins.
-
-    `enough` is done when all have come.
-    """
+    """One socket. `said` are the messages that came, each with its time; `enough` is done when all have come."""
 
     def __init__(self, wire: Wire, number: int, messages: int) -> None:
         loop = asyncio.get_running_loop()
-        self.said: list[tuple[int, bytes, int]] = []
+        self.said: list[tuple[int, bytes]] = []
         self.joined: asyncio.Future[None] = loop.create_future()
         self.enough: asyncio.Future[None] = loop.create_future()
         self._wire = wire
@@ -130,10 +127,6 @@ class Member(asyncio.Protocol):
         at_us = now_us()
         if self._rest:
             data, self._rest = self._rest + data, b""
-        # Nearly always it is one message, whole: this is all that the load does for a delivery.
-        elif data.startswith(self._mark, 4) and int.from_bytes(data[2:4]) + 4 == len(data):
-            self._keep(at_us, data, 4)
-            return
         if not self._open:
             head, blank, data = data.partition(b"\r\n\r\n")
             if not blank or b" 101 " not in head.split(b"\r\n", 1)[0]:
@@ -157,16 +150,13 @@ class Member(asyncio.Protocol):
         if kind == PING:
             self.write(PONG, frame)
         elif frame.startswith(self._mark):
-            self._keep(at_us, frame, 0)
+            self.said.append((at_us, frame))
+            if len(self.said) == self._messages:
+                self.enough.set_result(None)
         elif frame == b"2":  # Engine.IO's ping
             self.write(TEXT, b"3")
         elif not self.joined.done() and frame.startswith(self._wire.welcome):
             self.joined.set_result(None)
-
-    def _keep(self, at_us: int, data: bytes, start: int) -> None:
-        self.said.append((at_us, data, start))
-        if len(self.said) == self._messages:
-            self.enough.set_result(None)
 
     def say(self, client_id: str, text: str) -> None:
         """Say something."""
@@ -240,8 +230,8 @@ def _evaluate(job: Job, wire: Wire, members: Sequence[Member], result: Result) -
     orders: list[list[int]] = []
     for member in members:
         order: list[int] = []
-        for at_us, data, begin in member.said:
-            number, sent_us, _ = wire.text(data[begin:]).split(":", 2)
+        for at_us, frame in member.said:
+            number, sent_us, _ = wire.text(frame).split(":", 2)
             order.append(int(number))
             delays.append(at_us - int(sent_us))
         orders.append(order)

@@ -87,6 +87,7 @@ def test_a_fork_finds_what_a_new_process_finds(tmp_path: Path, port: int) -> Non
     found = []
     for forked in (True, False):
         server = ServerProcess(tmp_path, port=port, env={"TOLD": "it"}, forked=forked)
+        del server.environment["PATH"]  # which the forkserver has
         with server:
             found.append(json.loads((tmp_path / "found").read_text()))
             assert found[-1].pop("group") == found[-1].pop("session") == server.pid
