@@ -6,7 +6,9 @@ position has it as id.
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
+
+from msgspec.structs import asdict
 
 from headwater.core import pushes
 from headwater.core.content import Part
@@ -26,62 +28,22 @@ class RoomFrame(Frame, frozen=True, gc=False):
     ended: tuple[str, ...] = ()
 
 
+_PUSHES: Final[dict[type[RoomEvent], type[Push]]] = {
+    Edited: pushes.Edited,
+    Deleted: pushes.Deleted,
+    Reacted: pushes.Reacted,
+    RunStarted: pushes.Run,
+    RunEnded: pushes.End,
+}
+"""Their fields have the same names."""
+
+
 def push_of(event: RoomEvent, position: Position) -> Push:
     """What a client is told of an event of the room's log."""
-    seq, at = position.seq, str(position)
-    match event:
-        case Said():
-            return pushes.Message(
-                seq=seq,
-                position=at,
-                id=event.message,
-                by=event.by,
-                name=event.name,
-                text=event.text,
-                at=event.at,
-                client_id=event.client_id,
-                reply_to=event.reply_to,
-                mentions=event.mentions,
-            )
-        case Edited():
-            return pushes.Edited(seq=seq, position=at, message=event.message, by=event.by, text=event.text, at=event.at)
-        case Deleted():
-            return pushes.Deleted(seq=seq, position=at, message=event.message, by=event.by, at=event.at)
-        case Reacted():
-            return pushes.Reacted(
-                seq=seq,
-                position=at,
-                message=event.message,
-                by=event.by,
-                reaction=event.reaction,
-                on=event.on,
-                at=event.at,
-            )
-        case RunStarted():
-            return pushes.Run(
-                seq=seq,
-                position=at,
-                message=event.message,
-                run=event.run,
-                by=event.by,
-                model=event.model,
-                asked=event.asked,
-                at=event.at,
-            )
-        case RunEnded():
-            return pushes.End(
-                seq=seq,
-                position=at,
-                message=event.message,
-                run=event.run,
-                status=event.status,
-                text=event.text,
-                parts=event.parts,
-                at=event.at,
-                reason=event.reason,
-                error=event.error,
-                usage=event.usage,
-            )
+    fields = asdict(event) | {"seq": position.seq, "position": str(position)}
+    if isinstance(event, Said):
+        return pushes.Message(id=fields.pop("message"), **fields)
+    return _PUSHES[type(event)](**fields)
 
 
 def pushes_of(entries: Sequence[Entry]) -> list[tuple[Push, Position]]:
