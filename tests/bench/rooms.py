@@ -165,10 +165,8 @@ class Member(asyncio.Protocol):
     def write(self, kind: int, frame: bytes) -> None:
         """Send a frame, under a mask of zeros, which leaves it as it is."""
         size = len(frame)
-        head = (
-            struct.pack("!BB", 0x80 | kind, 0x80 | size) if size < 126 else struct.pack("!BBH", 0x80 | kind, 254, size)
-        )
-        self._transport.write(head + bytes(4) + frame)
+        length = struct.pack("!B", 0x80 | size) if size < 126 else struct.pack("!BH", 0x80 | 126, size)
+        self._transport.write(bytes((0x80 | kind,)) + length + bytes(4) + frame)
 
     def leave(self) -> None:
         """Be gone at once."""

@@ -127,8 +127,13 @@ class RoomClient:
             self._is_cut = True
             self._socket.transport.abort()
 
+    def _cut_still(self, connection: ClientConnection | None) -> None:
+        """Lose this connection, unless another has taken its place."""
+        if connection is self._socket:
+            self.cut()
+
     def stop_reading(self) -> None:
-        """Take nothing from the socket from now on: what comes fills the buffers on both ends."""
+        """Take nothing after the next push, which is waited for already: what comes fills the buffers on both ends."""
         self._reads.clear()
 
     def read_on(self) -> None:
@@ -249,7 +254,7 @@ class RoomClient:
         if waiting is None:
             self.view.acknowledged(ref, answer)
             if answer["type"] == "error" and answer["retryable"]:
-                asyncio.get_running_loop().call_later(_AGAIN_S, self.cut)
+                asyncio.get_running_loop().call_later(_AGAIN_S, self._cut_still, self._socket)
         elif not waiting.done():
             waiting.set_result(answer)
 
