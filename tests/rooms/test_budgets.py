@@ -15,10 +15,10 @@ from tests.store.talking import a_room, begin
 pytestmark = pytest.mark.anyio
 
 BUDGETS = [
-    ({"runs_per_day": 1}, True, "The room has had 1 answers of the day."),
-    ({"tokens_per_day": 5}, True, "The room has used 5 output tokens of the day."),
-    ({"person_runs_per_day": 1}, False, "Whoever asks has had 1 answers of the day."),
-    ({"person_tokens_per_day": 5}, False, "Whoever asks has used 5 output tokens of the day."),
+    ({"runs_per_day": 1}, True, "The room may have 1 answer a day, and has had as much."),
+    ({"tokens_per_day": 5}, True, "The room may have 5 output tokens a day, and has had as much."),
+    ({"person_runs_per_day": 1}, False, "Whoever asks may have 1 answer a day, and has had as much."),
+    ({"person_tokens_per_day": 5}, False, "Whoever asks may have 5 output tokens a day, and has had as much."),
 ]
 
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from headwater.core.room import Deleted, RunEnded, RunStarted, Said, answer_of, room_events
+from headwater.core.room import Deleted, RunEnded, RunStarted, Said, answer_of, room_events, run_id_of
 from headwater.core.run import Message
 from headwater.rooms.starter import PAGE
 from headwater.store.sqlite import SqliteStore
@@ -113,13 +113,14 @@ async def test_a_newer_question_stops_the_answer_under_way(house: House, rooms: 
     room_id = await a_room(rooms, concurrency="cancel-and-restart")
     first = await house.ask(room_id, "one?", "demo", "other")
     await eventually(lambda: len(house.puppet.asked) == 2)
-    await ask_nobody(rooms, room_id, "never?")
+    never = await ask_nobody(rooms, room_id, "never?")
     last = await house.ask(room_id, "two?")
     await house.answer("two?", "two")
-    ends = await ends_of(rooms, room_id, 3)
-    assert [end.status for end in ends] == ["cancelled", "cancelled", "completed"]
+    ends = await ends_of(rooms, room_id, 4)
+    assert [end.status for end in ends] == ["cancelled", "cancelled", "cancelled", "completed"]
+    assert {end.reason for end in ends[:-1]} == {None, "superseded"}
     asked = [start.asked for start in await starts_of(rooms, room_id)]
-    assert asked == [first.post.id, first.post.id, last.post.id]
+    assert asked == [first.post.id, first.post.id, never.post.id, last.post.id]
     assert await rooms.turns(room_id) == []
 
 
@@ -174,6 +175,24 @@ async def test_a_question_that_was_taken_back_is_not_answered(house: House, room
     await house.ask(room_id, "two?")
     await house.answering("two?")
     assert len(await rooms.turns(room_id)) == len(house.puppet.asked) == 1
+    (ended,) = await ends_of(rooms, room_id, 1)
+    assert (ended.status, ended.reason, ended.text) == ("cancelled", "question_deleted", "")
+
+
+async def test_a_turn_that_waits_can_be_called_off_and_shows_it(house: House, rooms: FaultyRooms) -> None:
+    room_id = await a_room(rooms)
+    await house.ask(room_id, "one?")
+    await house.answering("one?")
+    await house.ask(room_id, "two?")
+    under_way, waiting = await rooms.turns(room_id)
+    assert await house.turns.call_off(room_id, waiting)
+    assert not await house.turns.call_off(room_id, waiting)
+    assert not await house.turns.call_off(room_id, under_way)
+    (ended,) = await ends_of(rooms, room_id, 1)
+    assert (ended.run, ended.status, ended.reason) == (run_id_of(room_id, waiting.id), "cancelled", "asked_to_stop")
+    await house.answer("one?", "yes")
+    assert (await ends_of(rooms, room_id, 2))[-1].status == "completed"
+    assert await rooms.turns(room_id) == []
 
 
 # -- several workers, and a store that fails

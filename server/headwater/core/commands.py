@@ -9,6 +9,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from headwater.core.claims import is_printable
+
 # A client counts, or draws a UUID; it comes back with the answer.
 Ref = Annotated[str, Meta(max_length=64)]
 # Its own bound, which is lower, is the token's reader's.
@@ -18,9 +20,9 @@ CLIENT_ID_MAX: Final = 64
 ClientId = Annotated[str, Meta(min_length=1, max_length=CLIENT_ID_MAX)]
 # Ids as we deal them have 30 characters.
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
-# Some four pages; longer input has `POST /v1/runs`.
+# More than blanks. Some four pages; longer input has `POST /v1/runs`.
 TEXT_CHARS: Final = 16_000
-Words = Annotated[str, Meta(min_length=1, max_length=TEXT_CHARS)]
+Words = Annotated[str, Meta(min_length=1, max_length=TEXT_CHARS, pattern=r"\S")]
 # More would be shouting: each may be a model that answers, or a person who is called.
 MENTIONS_MAX: Final = 16
 Mentions = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...], Meta(max_length=MENTIONS_MAX)]
@@ -142,6 +144,9 @@ COMMANDS: Final[tuple[str, ...]] = (
 DETAIL_CHARS: Final = 300
 
 
+NAME_UNPRINTABLE: Final = "name: contains a control character, or an end of line."
+
+
 class Unreadable(Struct, frozen=True):
     """A frame that is no command: an error's code and text, and the `ref`, where one could be read."""
 
@@ -186,7 +191,11 @@ def _decode(frame: bytes) -> AnyCommand | Unreadable:
         message = str(error)
     else:
         field = _field_with_nul(command) if b"\\u0000" in frame else None
-        return command if field is None else Unreadable("invalid", f"{field}: contains a NUL character.", command.ref)
+        if field is not None:
+            return Unreadable("invalid", f"{field}: contains a NUL character.", command.ref)
+        if isinstance(command, Join) and command.name is not None and not is_printable(command.name):
+            return Unreadable("invalid", NAME_UNPRINTABLE, command.ref)
+        return command
     head = _head_decoder.decode(frame)  # which reads what the first error left unread
     if head.type not in COMMANDS:
         return Unreadable("invalid", f"type: this is no command. Known are {', '.join(COMMANDS)}.", head.ref)
@@ -203,4 +212,6 @@ def _field_with_nul(command: AnyCommand) -> str | None:
 def _about_field(message: str) -> str:
     at = _AT_PATH.search(message)
     reason = message[: at.start()] if at else message
+    if "matching regex" in reason:
+        reason = "Needs visible characters, on one line where it is a name"
     return f"{at[1] if at and at[1] else 'The frame'}: {reason[:DETAIL_CHARS]}."

@@ -32,8 +32,8 @@ from headwater.core.members import member_of
 from headwater.core.position import Position, parse_position
 from headwater.core.pushes import Error, Member, Ok, Push
 
-# Of one frame, as UTF-8. A page of pasted text has some 4 KB, and a token at most 8; longer input has `POST /v1/runs`.
-FRAME_BYTES: Final = 64 * 1024
+# Of one frame, as UTF-8: the longest text, with 12 bytes for each character, as JSON without Unicode writes an emoji.
+FRAME_BYTES: Final = 256 * 1024
 # In a row. A client with a slip shows it at once, and ten errors are enough to find it by.
 MALFORMED_MAX: Final = 10
 # What a close frame has room for: 125 bytes, two of them the code's (RFC 6455, 5.5).

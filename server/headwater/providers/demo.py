@@ -24,6 +24,9 @@ from headwater.providers.strict import Misfit, convert
 # A word and the space before it, as tokenizers have it; joined they are the text.
 _TOKEN = re.compile(r"\s*\S+|\s+\Z")
 
+# Whom a question in a room is for: not what it is about.
+_MENTION = re.compile(r"@[\w.-]+")
+
 # A timer's own lateness is about a millisecond, so a finer beat would cost CPU and gain no smoothness.
 _BEAT_S = 0.005
 # Long enough to see what a page shows while it waits; shorter than any sensible first-token timeout.
@@ -148,7 +151,7 @@ class DemoProvider(Provider):
     def answer(self, request: RunRequest) -> Answer:
         """The whole answer: the same for the same request, whatever its pace. Raises Invalid."""
         wanted = self.options(request).tokens
-        return fit(compose(self._corpus, question(request)), wanted, request.max_output_tokens)
+        return fit(compose(self._corpus, _MENTION.sub("", question(request))), wanted, request.max_output_tokens)
 
     def generate(self, request: RunRequest) -> AsyncGenerator[list[Step], None]:
         return self.generate_from(request, "")

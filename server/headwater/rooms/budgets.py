@@ -34,12 +34,17 @@ class RoomBudgets:
         for budget in _tokens(room_id, budgets, turn.by):
             used, _ = await self._limits.used(budget.name)
             if used >= budget.limit:
-                return Failure("budget_exhausted", f"{budget.whose} has used {budget.limit} output tokens of the day.")
+                return Failure(
+                    "budget_exhausted",
+                    f"{budget.whose} may have {budget.limit} output tokens a day, and has used as many.",
+                )
         held: list[tuple[str, str]] = []
         for budget in _runs(room_id, budgets, turn.by):
             if not await self._limits.hold(budget.name, turn.id, budget.limit, DAY_S):
                 await self._limits.let_go(held)
-                return Failure("budget_exhausted", f"{budget.whose} has had {budget.limit} answers of the day.")
+                return Failure(
+                    "budget_exhausted", f"{budget.whose} may have {_answers(budget.limit)} a day, and has had as many."
+                )
             held.append((budget.name, turn.id))
         return None
 
@@ -53,6 +58,10 @@ class RoomBudgets:
         """Count the output of an answer that `by` had asked for. Raises StoreUnavailable."""
         for budget in _tokens(room_id, budgets, by):
             await self._limits.add(budget.name, output_tokens, DAY_S)
+
+
+def _exhausted(budget: Budget, what: str) -> Failure:
+    return Failure("budget_exhausted", f"{budget.whose} may have {what} a day, and has had as much.")
 
 
 def _runs(room_id: str, budgets: Budgets, by: str) -> Iterator[Budget]:

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from headwater.access import Quotas
 from headwater.core.access import Principal
@@ -26,7 +26,7 @@ from headwater.entropy import full_jitter, new_tag
 from headwater.errors import HeadwaterError, StoreUnavailable, TooMany
 from headwater.providers.catalog import Catalog
 from headwater.rooms.budgets import RoomBudgets
-from headwater.store.rooms import Beginning, Change, Put, Room, RoomStore
+from headwater.store.rooms import Beginning, Change, Changing, Put, Room, RoomStore
 
 log = logging.getLogger("headwater.rooms")
 
@@ -37,6 +37,9 @@ PAGES_MAX: Final = 10
 WRITE_TRIES: Final = 5
 
 T = TypeVar("T")
+
+CallOff = Literal["asked_to_stop", "superseded", "question_deleted"]
+"""Why an answer was cancelled before it began."""
 
 
 class Started(Enum):
@@ -75,8 +78,8 @@ class Starter:
         """Begin the answer, unless `most` are open. Raises StoreUnavailable."""
         room_id = room.key.id
         (asked,) = await self._rooms.find(room_id, [turn.asked])
-        if asked is None or asked.post.deleted:  # a question that was taken back needs no answer
-            await self._rooms.drop(room_id, turn.id)
+        if asked is None or asked.post.deleted:
+            await self.call_off(room_id, turn, "question_deleted")
             return Started.OVER
         run = await self._make_run(room, turn, asked)
         failure = self._check(run) or await self._admit(room, turn, run)
@@ -158,16 +161,26 @@ class Starter:
             await self._budgets.give_back(room_id, room.settings.budgets, turn)
         return Started.WAITS if begun.outcome is Beginning.BUSY else Started.OVER
 
+    async def call_off(self, room_id: str, turn: Turn, reason: CallOff) -> bool:
+        """Answer a turn that waits with no answer, and why; False if it waits no more. Raises StoreUnavailable."""
+        return await self._answer_at_once(room_id, turn, "cancelled", reason)
+
     async def _refuse(self, room_id: str, turn: Turn, failure: Failure) -> None:
         """Answer with the reason why there is no answer."""
+        await self._answer_at_once(room_id, turn, "failed", failure.code, failure)
+
+    async def _answer_at_once(
+        self, room_id: str, turn: Turn, status: str, reason: str, failure: Failure | None = None
+    ) -> bool:
         at = self._clock()
         started = _started(room_id, turn, at)
-        ended = RunEnded(started.message, started.run, "failed", "", [], at, failure.code, failure)
+        ended = RunEnded(started.message, started.run, status, "", [], at, reason, failure)
         put = Put(changed(posted(started), ended))
         change = Change(tag=new_tag(), events=(started, ended), puts=(put,))
         done = await _insisting(lambda: self._rooms.refuse(room_id, turn.id, change))
         if done.entry is not None:
             self._publish(room_id, done.entry)
+        return done.outcome is Changing.STORED
 
 
 def _started(room_id: str, turn: Turn, at: float) -> RunStarted:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from headwater.core.events import End
-from headwater.core.room import answer_of, run_id_of
+from headwater.core.room import Turn, answer_of, run_id_of
 from headwater.core.run import Run
 from headwater.core.turns import next_turns
 from headwater.errors import StoreUnavailable
@@ -95,8 +95,8 @@ class Turns:
         decision = next_turns(await self._rooms.turns(room_id), room.settings.concurrency)
         for turn in decision.cancel:
             await self._cancel(run_id_of(room_id, turn.id))
-        dropped = [await self._rooms.drop(room_id, turn.id) for turn in decision.drop]
-        if not all(dropped):
+        called_off = [await self._starter.call_off(room_id, turn, "superseded") for turn in decision.drop]
+        if not all(called_off):
             return True  # one has begun meanwhile
         started = []
         for turn in decision.begin:
@@ -104,6 +104,10 @@ class Turns:
                 return False
             started.append(await self._starter.start(room, turn, decision.most))
         return Started.OVER in started
+
+    async def call_off(self, room_id: str, turn: Turn) -> bool:
+        """Cancel a turn that waits; False if it waits no more. Raises StoreUnavailable."""
+        return await self._starter.call_off(room_id, turn, "asked_to_stop")
 
     # -- ends
 
