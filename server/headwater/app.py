@@ -26,7 +26,7 @@ from headwater.config import Config, config_from
 from headwater.core.events import End
 from headwater.core.run import Run
 from headwater.departures import Departures
-from headwater.entropy import new_worker_id
+from headwater.entropy import new_secret, new_worker_id
 from headwater.errors import ConfigError, HeadwaterError
 from headwater.executor import Executor
 from headwater.http_client import HttpClient
@@ -142,6 +142,7 @@ async def _lifespan(
         stack.push_async_callback(store.close)
         access = Access(vault, tokens, configured_keys(config.keys), config)
         await access.open()
+        page_secret = str(config.page_secret) or await vault.page_secret(new_secret())
         quotas = Quotas(worker, limits, store, config, lambda: access.asks)
         hub = Hub(store, rooms, broadcaster, config, metrics)
         forgetting = Forgetting(store, quotas.run_gone)
@@ -155,7 +156,7 @@ async def _lifespan(
         budgets = RoomBudgets(limits)
         starter = Starter(rooms, catalog, quotas, budgets, hub.publish, executor.wake)
         turns = after.turns = Turns(rooms, starter, budgets, executor, use_cases.stop)
-        companies = Companies(worker, limits, hub, metrics)
+        companies = Companies(worker, limits, hub, metrics, config.presence_s)
         doors = Rooms(rooms, hub, companies, catalog, config)
         talk = Talk(rooms, hub, doors, use_cases, turns, companies, catalog, metrics)
         await stack.enter_async_context(running(hub.look_after, access.look_after, *quotas.loops))
@@ -181,6 +182,7 @@ async def _lifespan(
             talk=talk,
             background=Background(store, rooms, executor),
             departures=departures,
+            page_secret=page_secret,
         )
 
 

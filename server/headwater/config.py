@@ -48,6 +48,9 @@ class Config(Struct, frozen=True, kw_only=True):
     ticket_run_s: float = 900.0  # EventSource comes back with the same URL, so as long as the longest answers take
     ticket_room_s: float = 60.0  # used once, at once
 
+    # -- the page
+    page_secret: Secret = Secret("")  # signs the cookie with a guest's name; "": drawn once, and kept in the store
+
     # -- what one principal or address may use, over all workers; 0: no limit. None holds on an open loopback.
     requests_per_minute: int = 1_200  # of a principal; a busy page makes one a second, a service twenty
     address_requests_per_minute: int = 6_000  # a company's people and services share one
@@ -61,6 +64,7 @@ class Config(Struct, frozen=True, kw_only=True):
     rooms_on_the_fly: bool = True  # whoever may write in a room makes it by coming in
     room_commands_per_s: float = 20.0  # of one socket; faster than anybody types, and than a page tells of typing
     room_commands_burst: int = 100  # at once; what a client sends again after it was cut off
+    presence_s: float = 15.0  # whose worker died is shown for this long; told three times in it that they are there
 
     # -- durability
     sqlite_synchronous: str = "NORMAL"  # survives kill -9; FULL also survives power loss, for an fsync a commit

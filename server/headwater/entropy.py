@@ -35,7 +35,7 @@ def new_key_id() -> str:
 
 
 def new_secret() -> str:
-    """What an API key or a ticket hides: 32 characters of 160 bits."""
+    """What an API key or a ticket hides, and what cookies are signed with: 32 characters of 160 bits."""
     return _letters(32)
 
 

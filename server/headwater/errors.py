@@ -14,7 +14,7 @@ HeadwaterError
 ├── TooMany 429             retryable
 ├── Unavailable 503         StoreUnavailable, Draining: retryable
 ├── UpstreamFailed 502      and 400, 404, 429, 503, 504: what the model's server did, before its first token
-└── DamagedLog 500          what was stored of one run cannot be read
+└── DamagedLog 500          what was stored of one run or room cannot be read
 ConfigError                 what the operator wrote cannot be used: one line, exit code 2
 """
 
@@ -192,9 +192,9 @@ class UpstreamTimeout(UpstreamFailed):
 
 
 class DamagedLog(HeadwaterError):
-    """What was stored of one run cannot be read; the others can."""
+    """What was stored of one run or room cannot be read; the others can."""
 
-    code, title = "damaged_log", "The run's log is damaged"
+    code, title = "damaged_log", "The log is damaged"
 
 
 class ConfigError(Exception):

@@ -33,6 +33,7 @@ class Metrics:
             "headwater_commit_seconds", "Group commits.", buckets=_COMMIT_S, registry=self.registry
         )
         self.appends = Counter("headwater_appends", "Entries appended.", registry=self.registry)
+        self.events = Counter("headwater_events", "Events stored: tokens, as they come.", registry=self.registry)
         self.store_failures = Counter(
             "headwater_store_failures", "Requests that the store did not answer.", registry=self.registry
         )

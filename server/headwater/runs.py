@@ -13,6 +13,7 @@ from headwater.core.access import Principal
 from headwater.core.events import Status
 from headwater.core.lifecycle import ENDED
 from headwater.core.position import Position
+from headwater.core.room import room_key
 from headwater.core.run import Run, RunRequest
 from headwater.entropy import new_run_id, new_tag
 from headwater.errors import Draining, Forbidden, StoreUnavailable, TooMany, UnknownRun
@@ -133,7 +134,7 @@ class Runs:
     async def find(self, principal: Principal, run_id: str) -> Run:
         """The run, if this principal may see it. Raises UnknownRun, StoreUnavailable."""
         run = await self._store.get(run_id)
-        if run is None or not principal.sees_run(run.owner, run_id):
+        if run is None or not _sees(principal, run):
             raise UnknownRun(f"There is no run {run_id}. It may have been deleted, or have expired.")
         return run
 
@@ -158,9 +159,15 @@ class Runs:
         """The runs of the principal's tenant, newest first. Raises UnknownRun for `before`, Forbidden."""
         if not principal.has("runs:read"):
             raise Forbidden("This credential is for runs that were shared with it; it cannot list others.")
-        return await self._store.list_runs(
-            principal.tenant, conversation=conversation, status=status, before=before, limit=limit
-        )
+        seen: list[Run] = []
+        while True:
+            page = await self._store.list_runs(
+                principal.tenant, conversation=conversation, status=status, before=before, limit=limit
+            )
+            seen += [run for run in page.runs if _sees(principal, run)]
+            if len(seen) >= limit or not page.has_more:
+                return Page(seen[:limit], page.has_more or len(seen) > limit)
+            before = page.runs[-1].id
 
     async def follow(
         self, principal: Principal, run_id: str, form: type[Format], position: Position | None
@@ -210,3 +217,10 @@ class Runs:
         if self._executor.draining:
             raise Draining("This worker is shutting down.", retry_after=1)
         await self._store.ping()
+
+
+def _sees(principal: Principal, run: Run) -> bool:
+    """Whether the run exists for this principal. A claim on some rooms shows no run of another."""
+    if run.room is not None and principal.rooms is not None and principal.role_in(room_key(run.room).name) is None:
+        return run.id in principal.runs
+    return principal.sees_run(run.owner, run.id)

@@ -33,3 +33,4 @@ class AppState(TypedDict):
     talk: Talk
     background: Background
     departures: Departures
+    page_secret: str

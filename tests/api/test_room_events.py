@@ -66,7 +66,7 @@ def test_it_begins_with_the_newest_page_and_goes_on_with_what_is_said(api: httpx
         assert (joined.json["position"], joined.json["recovered"]) == (joined.id, False)
         assert joined.json["messages"] == before, "in the order of the log"
         assert "events" not in joined.json
-        assert joined.json["you"] == {"id": "guest", "name": "guest", "role": "read"}, "who listens only watches"
+        assert joined.json["you"] == {"id": "guest", "name": "guest", "role": "moderate"}
         said = say(api, room, "three", client_id="c3", name="CI")
         heard = listener.hear()
     assert (heard.event, heard.id) == ("message", said["position"])
@@ -227,3 +227,16 @@ def test_its_data_is_json_in_one_line_whatever_is_said(api: httpx2.Client) -> No
         say(api, room, text)
         heard: Any = json.loads(listener.hear().data)
     assert heard["text"] == text
+
+
+def test_it_ends_when_the_room_is_removed_and_begins_anew_after_that(api: httpx2.Client) -> None:
+    room = make(api)
+    say(api, room, "before")
+    with listening(api, room) as listener:
+        position = listener.hear().id
+        assert api.delete(f"/v1/rooms/{room['name']}").status_code == 204
+        with pytest.raises(StopIteration):
+            listener.hear()
+    with listening(api, room, position) as listener:
+        joined = listener.hear().json
+        assert (joined["recovered"], joined["position"], joined["messages"]) == (False, "0-0", [])

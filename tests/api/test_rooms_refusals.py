@@ -34,7 +34,7 @@ def test_what_is_no_name_is_no_address(api: httpx2.Client, name: str) -> None:
     ("method", "path", "allowed"),
     [
         ("POST", "/v1/rooms", "GET, HEAD"),
-        ("POST", f"{NOWHERE}", "GET, HEAD, PUT"),
+        ("POST", f"{NOWHERE}", "DELETE, GET, HEAD, PUT"),
         ("DELETE", f"{NOWHERE}/messages", "GET, HEAD, POST"),
         ("POST", f"{NOWHERE}/events", "GET, HEAD"),
     ],
@@ -71,6 +71,7 @@ def test_a_wrong_method_is_refused_with_the_right_ones(
         ({"retention": {"count": 0}}, "retention.count"),
         ({"retention": {"count": 1_000_001}}, "retention.count"),
         ({"retention": {"age_s": 0}}, "retention.age_s"),
+        ({"retention": {"age_s": 1e308}}, "retention.age_s"),
         ({"retention": {"age": 1}}, "retention.age"),
         ({"budgets": {"runs_per_day": -1}}, "budgets.runs_per_day"),
         ({"budgets": {"runs": 1}}, "budgets.runs"),
@@ -121,6 +122,7 @@ def test_a_refused_setting_leaves_the_room_as_it_was(api: httpx2.Client) -> None
         ({"text": "a", "mentions": ["a", "b\0"]}, "mentions[1]"),
         ({"text": "a", "name": ""}, "name"),
         ({"text": "a", "name": "n" * 65}, "name"),
+        ({"text": "a", "name": "Ann\nBob"}, "name"),
         ({"text": "a", "ref": "1"}, "ref"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A model for `slow.py`, which runs in the server: 1 KB tokens that say when they were made."""
+"""A model for `slow.py` and `slow_rooms.py`, which runs in the server: 1 KB tokens that say when they were made."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,8 +13,9 @@ START_S = 1.0
 
 async def answer(request: RunRequest) -> AsyncIterator[str]:
     """`rate tokens` as input: so many tokens, `rate` a second, each `<number>:<microseconds> ` filled up with zeros."""
-    assert isinstance(request.input, str)
-    rate, tokens = map(int, request.input.split())
+    said = request.input if isinstance(request.input, str) else request.input[-1].content
+    assert isinstance(said, str)
+    rate, tokens = map(int, said.split())
     loop = asyncio.get_running_loop()
     start = loop.time() + START_S
     for number in range(tokens):

@@ -2,7 +2,7 @@
 
 from headwater.broadcaster.base import News
 from headwater.core.events import Entry, Text, encode_events
-from headwater.core.news import Whisper, entry_head, status_news, whisper_news
+from headwater.core.news import Removed, Whisper, entry_head, removal_news, status_news, whisper_news
 from headwater.core.position import Position
 
 
@@ -35,4 +35,6 @@ def written(worker: str, news: News) -> bytes:
         return entry_head(worker, news.after, news.position).encode() + encode_events(news.events)
     if isinstance(news, Whisper):
         return whisper_news(worker, news)
+    if isinstance(news, Removed):
+        return removal_news(worker).encode()
     return status_news(worker, news).encode()

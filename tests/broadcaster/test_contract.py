@@ -11,7 +11,7 @@ import pytest
 from headwater.broadcaster.base import Broadcaster, News
 from headwater.broadcaster.local import Exchange, LocalBroadcaster
 from headwater.broadcaster.redis import RedisBroadcaster
-from headwater.core.news import news_channel
+from headwater.core.news import Removed, news_channel
 from headwater.redis_client import RedisClient
 from tests.broadcaster.hearing import Ear, word, written
 from tests.support.waiting import eventually
@@ -83,7 +83,7 @@ async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
 
 async def test_news_of_another_worker_arrive_in_order(stage: Stage) -> None:
     await stage.broadcaster.subscribe("a")
-    told: list[News] = ["in_progress", word(1), word(2, "a b\nc  "), word(3, "\N{OCTOPUS}"), "completed"]
+    told: list[News] = ["in_progress", word(1), word(2, "a b\nc  "), word(3, "\N{OCTOPUS}"), "completed", Removed()]
     for news in told:
         await stage.write("a", news)
     assert await stage.heard("a", len(told)) == told

@@ -101,6 +101,8 @@ def test_commands_as_they_come(text: str, command: AnyCommand) -> None:
         (frame("history", limit=0), "invalid", "limit: "),
         (frame("history", limit=PAGE_MAX + 1), "invalid", "<= 100"),
         (frame("join", name=""), "invalid", "name: "),
+        (frame("join", name="Ann\n"), "invalid", "name: contains a control character"),
+        (frame("join", name="Ann\u2028Bob"), "invalid", "name: contains a control character"),
     ],
 )
 def test_what_is_no_command_is_told_what_is_wrong(wrong: str | bytes, code: str, says: str) -> None:

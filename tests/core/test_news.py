@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from headwater.core.events import Entry, Event, Status, Text, encode_events
 from headwater.core.news import (
     BadNews,
+    Removed,
     cancel_news,
     decode_cancel,
     decode_news,
     entry_head,
     is_from,
     news_channel,
+    removal_news,
     status_news,
     worker_channel,
 )
@@ -85,6 +87,12 @@ def test_every_status_can_be_told(status: Status) -> None:
     assert decode_news(status_news("w", status).encode()) == status
 
 
+def test_a_removal_can_be_told() -> None:
+    news = removal_news("w").encode()
+    assert decode_news(news) == Removed()
+    assert is_from(b"w", news) and not is_from(b"w1", news)
+
+
 DEEP = b'e w 0-0 1-1 [["e","failed",null,null,null,{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}]]"
 
 
@@ -93,7 +101,7 @@ DEEP = b'e w 0-0 1-1 [["e","failed",null,null,null,{"x":' + b"[" * 100_000 + b"]
     [
         b"", b" ", b"e", b"e ", b"s", b"s ", b"hello", b"\xff", b"\xff\xff \xff \xff",
         b"x w completed", b"S w completed", b"s w", b"s w ", b"s w done", b"s w completed ", b"s w a completed",
-        b"s w COMPLETED", b"c run_1", b"ee w 0-0 1-1 " + b'[["t","a"]]',
+        b"s w COMPLETED", b"s w removed ", b"s removed", b"r w removed", b"c run_1", b"ee w 0-0 1-1 " + b'[["t","a"]]',
         b"e w", b"e w 0-0", b"e w 0-0 1-1", b"e w 0-0 1-1 ", b"e w 0-0 1-1 []", b"e w 0-0 0-0 []",
         b"e w 0-0 1-1 [", b'e w 0-0 1-1 {"t":"a"}', b"e w 0-0 1-1 null", b'e w 0-0 1-1 ["t","a"]',
         b'e w 0-0 1-1 [["x","a"]]', b'e w 0-0 1-1 [["t",1]]', b'e w 0-0 1-1 [["t","\xff"]]',

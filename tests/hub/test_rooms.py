@@ -10,16 +10,22 @@ import pytest
 
 from headwater.core.events import End, Entry, Text
 from headwater.core.frames import messages_in
+from headwater.core.news import Removed
 from headwater.core.position import START, Position
-from headwater.core.pushes import Member, Presence
+from headwater.core.pushes import HasRead, Member, Presence, TypingNow
+from headwater.core.room import Deleted, Edited, RoomEvent, RunEnded, room_entry, room_events
+from headwater.core.run import Run
 from headwater.formats.room import RoomOverSocket
 from headwater.hub import Hub, RoomCursor
+from headwater.hub.cursor import WRITE_THROUGH_BYTES
+from headwater.hub.rooms import RoomLog
 from headwater.store.sqlite import SqliteRooms
 from tests.hub.conftest import MakeHub
 from tests.hub.producing import PublishingProducer
 from tests.hub.reading import ForgetfulStore
 from tests.store.producing import take
-from tests.store.talking import a_room, an_open_answer, said, saying, store_change
+from tests.store.talking import a_room, about, an_open_answer, said, saying, store_change
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -229,6 +235,22 @@ async def test_who_knows_what_is_no_history_any_more_is_let_go(
     assert await reader.until_let_go() == "lost"
 
 
+async def test_who_follows_a_room_that_is_removed_is_let_go_on_every_worker(
+    rooms: SqliteRooms, here: Hub, there: Hub, lobby: str
+) -> None:
+    entry = await say(rooms, here, lobby, "first")
+    readers = [Reader(await hub.enter(lobby, RoomOverSocket, entry.position)) for hub in (here, there)]
+    here.publish(lobby, Removed())
+    for hub in (here, there):
+        await hub.logs[lobby].refilled()
+    assert not any(hub.logs[lobby].gone for hub in (here, there)), "it is there, whatever is told"
+    await rooms.remove(lobby)
+    here.publish(lobby, Removed())
+    for reader in readers:
+        assert await reader.until_let_go() == "gone"
+        reader.cursor.close()
+
+
 async def test_an_answer_that_is_gone_is_passed_over(rooms: SqliteRooms, here: Hub, lobby: str, follow: Any) -> None:
     reader = await follow()
     await reader.cursor.open("run_0123456789abcdef0123-gone", None)
@@ -258,6 +280,83 @@ async def test_a_reader_who_keeps_up_is_written_to_past_its_task(
     await say(rooms, here, lobby, "not at once")
     frame = await waiting
     assert frame is not None and b"not at once" in frame.data
+
+
+async def test_what_passes_close_together_is_told_together(here: Hub, lobby: str, follow: Any) -> None:
+    reader = await follow()
+    for seq in range(1, 1_001):
+        here.note(lobby, HasRead(by="guest:ann", seq=seq))
+    await reader.until(lambda: {"type": "read", "by": "guest:ann", "seq": 1_000} in reader.pushes)
+    assert [push["seq"] for push in reader.pushes] == [1, 1_000]
+
+
+async def test_what_many_do_at_once_lets_no_reader_go_who_is_a_little_behind(
+    here: Hub, lobby: str, follow: Any
+) -> None:
+    behind = await follow()
+    for number in range(10_000):
+        here.note(lobby, HasRead(by=f"guest:{number}", seq=1))
+    await behind.until(lambda: len(behind.pushes) == 10_000)
+
+
+async def test_what_is_long_is_not_written_past_the_task_of_a_reader(here: Hub, lobby: str, follow: Any) -> None:
+    reader = await follow()
+    reader.cursor.line = line = Line()
+    waiting = asyncio.ensure_future(reader.cursor.next())
+    await asyncio.sleep(0)
+    here.note(lobby, TypingNow(members=[Member(f"guest:{number}", "x" * 64) for number in range(1_000)]))
+    frame = await waiting
+    assert frame is not None and len(frame.data) > WRITE_THROUGH_BYTES
+    assert line.data == b""
+
+
+async def test_a_crowd_that_hears_of_an_answer_asks_the_store_once(
+    store: ForgetfulStore, rooms: SqliteRooms, here: Hub, lobby: str, follow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd = [await follow() for _ in range(20)]
+    asked: list[str] = []
+    get = store.get
+
+    async def counted(run_id: str) -> Run | None:
+        asked.append(run_id)
+        return await get(run_id)
+
+    monkeypatch.setattr(store, "get", counted)
+    run = await an_open_answer(rooms, lobby)
+    here.look(lobby)
+    reading = [asyncio.ensure_future(reader.until(lambda: False)) for reader in crowd]
+    await eventually(lambda: run.id in here.logs and here.logs[run.id].users == len(crowd))
+    for task in reading:
+        task.cancel()
+    await asyncio.gather(*reading, return_exceptions=True)
+    assert asked == [run.id]
+
+
+async def test_who_comes_in_while_everybody_is_sent_away_goes_too(
+    here: Hub, lobby: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = here._open
+
+    async def opened_while_draining(*args: Any, **how: Any) -> None:
+        await opened(*args, **how)
+        await here.let_everyone_go(0)
+
+    monkeypatch.setattr(here, "_open", opened_while_draining)
+    reader = Reader(await here.enter(lobby, RoomOverSocket, START))
+    assert await reader.until_let_go() == "draining"
+    reader.cursor.close()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        said("x" * 1_000),
+        Edited("msg_1", "user:ann", "x" * 1_000, 0.0),
+        RunEnded("msg_1", "run_1", "completed", "", [{"reasoning": "x" * 1_000}], 0.0),
+    ],
+)
+def test_an_entry_weighs_what_it_says(event: RoomEvent) -> None:
+    assert 1_000 < RoomLog.weigh(room_entry(START, 1, [event])) < 2_000
 
 
 async def test_closing_gives_up_everything(
@@ -333,3 +432,22 @@ async def test_who_came_in_just_before_a_room_was_lost_is_told(
     await made_again(store, rooms)
     reader = Reader(await there.enter(lobby, RoomOverSocket, entry.position))
     assert await reader.until_let_go() == "lost"
+
+
+async def test_what_was_taken_back_is_told_to_nobody_who_was_not_there(
+    rooms: SqliteRooms, here: Hub, lobby: str, follow: Any
+) -> None:
+    there = await follow()
+    entry = await say(rooms, here, lobby, "my password is hunter2")
+    await say(rooms, here, lobby, "hello")
+    await there.until(lambda: len(there.pushes) == 2)
+    (place,) = await rooms.find(lobby, [room_events(entry)[0].message])
+    assert place is not None
+    deleted = Deleted(place.post.id, place.post.by, place.post.at)
+    here.publish(lobby, await store_change(rooms, lobby, about(place, deleted)))
+    late = await follow()
+    await late.until(lambda: "deleted" in late.kinds)
+    assert late.kinds == ["message", "message", "deleted"]
+    assert [push.get("text") for push in late.pushes] == ["", "hello", None]
+    await there.until(lambda: there.kinds[-1] == "deleted")
+    assert [push["seq"] for push in there.pushes] == [push["seq"] for push in late.pushes] == [1, 2, 3]

@@ -10,7 +10,7 @@ from redis.crc import key_slot
 
 from headwater.core.events import Entry, Text
 from headwater.core.lifecycle import end_failed, end_finished
-from headwater.core.news import decode_news, is_from, news_channel
+from headwater.core.news import Removed, decode_news, is_from, news_channel
 from headwater.core.position import START
 from headwater.core.room import (
     Reacted,
@@ -23,7 +23,7 @@ from headwater.core.room import (
     run_id_of,
 )
 from headwater.entropy import new_tag
-from headwater.errors import DamagedLog
+from headwater.errors import Conflict, DamagedLog
 from headwater.redis_client import Command, RedisClient
 from headwater.store import rooms as contract
 from headwater.store.redis import RedisRooms, RedisStore, reads, scripts
@@ -119,6 +119,7 @@ async def everything(maker: RedisMaker, store: RedisStore, rooms: RedisRooms) ->
     await rooms.read(room_id, START, 1000)
     await maker.advance(100)
     assert (await rooms.trim(5), await rooms.waiting(5)) == (1, [])
+    assert await rooms.remove(room_id)
 
 
 async def test_each_script_names_the_keys_that_it_touches_and_they_lie_in_one_slot(
@@ -215,6 +216,22 @@ async def test_a_retry_tells_nothing(maker: RedisMaker, rooms: RedisRooms, redis
         last = await say(rooms, room_id)
         heard = [decode_news((await listener.next())[1]) for _ in range(2)]
     assert [entry.position for entry in heard if isinstance(entry, Entry)][1] == last.created
+
+
+async def test_other_workers_are_told_of_a_removal_once(maker: RedisMaker, rooms: RedisRooms, redis: Redis) -> None:
+    room_id = await a_room(rooms)
+    turn = await ask(rooms, room_id)
+    async with Listener(redis, maker.prefix, room_id) as listener:
+        with pytest.raises(Conflict):
+            await rooms.remove(room_id)
+        await rooms.drop(room_id, turn.id)
+        assert [await rooms.remove(room_id) for _ in range(2)] == [True, False]
+        await a_room(rooms)
+        place = await say(rooms, room_id)
+        told = [(await listener.next())[1] for _ in range(2)]
+    heard = [decode_news(news) for news in told]
+    assert heard[0] == Removed() and isinstance(heard[1], Entry) and heard[1].position == place.created
+    assert is_from(b"w0", told[0])
 
 
 # -- ends
@@ -431,6 +448,33 @@ async def test_a_room_that_was_lost_lets_its_runs_end_and_begins_anew(
     assert await rooms.turns(lobby) == []
     listed, _ = await rooms.list_rooms("acme", before=None, limit=5)
     assert [room.key.name for room in listed] == ["lobby", "later"], "it is the newest now"
+
+
+async def test_of_a_removed_room_no_key_is_left(
+    maker: RedisMaker, store: RedisStore, rooms: RedisRooms, redis: Redis
+) -> None:
+    room_id = await a_room(rooms)
+    await (await answering(store, rooms, room_id)).write(Text("a"), STOP)
+    await rooms.mark(room_id, "user:bob", 1)
+    await rooms.remove(room_id)
+    keys = Keys(maker.prefix)
+    assert not await redis.exists(*keys.of_room_with_marks(room_id), keys.rooms("acme"))
+
+
+@pytest.mark.parametrize("number", range(len(HURT)))
+async def test_a_damaged_room_can_be_removed_unless_nobody_can_tell_what_is_under_way(
+    maker: RedisMaker, rooms: RedisRooms, redis: Redis, number: int
+) -> None:
+    room_id = await a_room(rooms)
+    keys = Keys(maker.prefix).of_room_with_marks(room_id)
+    await redis.delete(keys[number])
+    await redis.set(keys[number], "junk")
+    if number in (0, 5):
+        assert await damaged(rooms.remove(room_id))
+        assert await redis.get(keys[number]) == b"junk"
+    else:
+        assert await rooms.remove(room_id)
+        assert not await redis.exists(*keys)
 
 
 # -- what is bounded

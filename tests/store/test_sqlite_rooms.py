@@ -12,7 +12,7 @@ from headwater.core.position import START, Position
 from headwater.core.room import Retention, RoomKey, RoomSettings, RunEnded, answer_of
 from headwater.errors import DamagedLog
 from headwater.store.base import Outcome
-from headwater.store.sqlite import SqliteStore, room_changes, room_logs, room_reads
+from headwater.store.sqlite import SqliteStore, room_changes, room_logs, room_reads, room_removal
 from tests.store.producing import start
 from tests.store.sqlite_maker import SqliteMaker
 from tests.store.talking import (
@@ -155,6 +155,42 @@ async def test_a_long_log_is_trimmed_little_by_little(maker: SqliteMaker, monkey
     await maker.advance(70)
     assert [await rooms.trim(10) for _ in range(4)] == [1, 1, 0, 0]
     assert (count(store, "room_entries"), await joins(rooms, room_id, places[-1].created)) == (0, True)
+
+
+async def test_nothing_is_left_in_any_table_of_a_removed_room(maker: SqliteMaker) -> None:
+    store = await maker.open()
+    rooms = maker.rooms(store)
+    room_id = await a_room(rooms, retention=Retention(age_s=60))
+    await (await answering(store, rooms, room_id)).write(Text("a"), STOP)
+    await rooms.mark(room_id, "ann", 1)
+    await rooms.remove(room_id)
+    tables = ("rooms", "room_settings", "room_entries", "posts", "turns", "room_marks", "removed_rooms")
+    assert [count(store, table) for table in tables] == [0] * len(tables)
+
+
+async def test_a_removal_that_a_crash_cut_short_is_finished_in_steps_and_harms_no_other_room(
+    maker: SqliteMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room_removal, "_SWEPT_ROWS", 3)
+    store = await maker.open()
+    room_id = await a_room(maker.rooms(store))
+    await say_all(maker.rooms(store), room_id, *"abcd")
+    assert await store.in_writer(room_removal.hide, room_id)
+    assert await a_room(maker.rooms(store)) == room_id, "at once there may be another of that name"
+    new = await say_all(maker.rooms(store), room_id, *"ef")
+    left = []
+    while await store.in_writer(room_removal.sweep):
+        left.append(count(store, "room_entries") + count(store, "posts") - 2 * len(new))
+        new.append(await say(maker.rooms(store), room_id, "between the steps"))
+        if len(left) == 2:
+            await store.close()
+            store = await maker.open()
+    assert left == [5, 2, 0]
+    page, _ = await maker.rooms(store).page(room_id, before=None, limit=9)
+    assert page == new and [place.created.seq for place in new] == [1, 2, 3, 4, 5]
+    assert await store.in_writer(room_removal.hide, room_id)
+    assert await maker.rooms(store).trim(5) == 0
+    assert (count(store, "posts"), count(store, "removed_rooms")) == (0, 0)
 
 
 async def test_after_a_clock_was_set_back_the_oldest_still_goes_first(maker: SqliteMaker) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from headwater.core.events import Entry, Status
-from headwater.core.news import Whisper
+from headwater.core.news import Removed, Whisper
 
-News = Entry | Status | Whisper
-"""A new entry of a log, its new status, or what passes beside it and is kept nowhere."""
+News = Entry | Status | Removed | Whisper
+"""A new entry of a log, its new status, that it was removed, or what passes beside it and is kept nowhere."""
 
 
 class Receiver(Protocol):

@@ -48,9 +48,14 @@ def check_subject(text: str) -> str:
 
 def check_name(text: str) -> str:
     """`text`, if it can be the name that others see. Joined emoji and scripts of any direction can."""
-    if not (1 <= len(text) <= NAME_MAX) or any(unicodedata.category(letter) in _UNPRINTED for letter in text):
+    if not (1 <= len(text) <= NAME_MAX) or not is_printable(text):
         raise ValueError(f"a name has 1 to {NAME_MAX} characters and no control characters")
     return text
+
+
+def is_printable(text: str) -> bool:
+    """Whether it stays one line wherever it is printed."""
+    return not any(unicodedata.category(letter) in _UNPRINTED for letter in text)
 
 
 def check_tenant(text: str) -> str:

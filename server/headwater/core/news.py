@@ -3,6 +3,7 @@
 `e <worker> <after> <position> <payload>`   a new entry: the position before it, its own, its stored events
 `r <worker> <after> <position> <payload>`   the same of a room's log
 `s <worker> <status>`                       the log's new status
+`s <worker> removed`                        there is no such log any more
 `w <worker> <whisper>`                      what passes in a room and is kept nowhere
 `c <run id>`                                on a worker's own channel: a run that it produces was cancelled
 
@@ -21,12 +22,17 @@ from headwater.core.position import Position, parse_position
 from headwater.core.room import decode_room_events
 
 _STATUSES: dict[bytes, Status] = {status.encode(): status for status in get_args(Status)}
+_REMOVED = b"removed"
 
 
 class Whisper(Struct, frozen=True, gc=False):
     """What one worker says to the others who follow a room; what it means is the rooms' own."""
 
     data: bytes
+
+
+class Removed(Struct, frozen=True):
+    """A log is there no more, or is another one of the same name."""
 
 
 class BadNews(ValueError):
@@ -66,6 +72,11 @@ def status_news(worker: str, status: Status) -> str:
     return f"s {worker} {status}"
 
 
+def removal_news(worker: str) -> str:
+    """The news of a removal."""
+    return f"s {worker} {_REMOVED.decode()}"
+
+
 def whisper_news(worker: str, whisper: Whisper) -> bytes:
     """The news of a whisper."""
     return b"w %b %b" % (worker.encode(), whisper.data)
@@ -76,7 +87,7 @@ def is_from(worker: bytes, news: bytes) -> bool:
     return news.startswith(worker, 2) and news[len(worker) + 2 : len(worker) + 3] == b" "
 
 
-def decode_news(news: bytes) -> Entry | Status | Whisper:
+def decode_news(news: bytes) -> Entry | Status | Removed | Whisper:
     """What was told. Raises BadNews."""
     try:
         if news.startswith(b"e "):
@@ -91,6 +102,8 @@ def decode_news(news: bytes) -> Entry | Status | Whisper:
         kind, _, status = news.split(b" ")
         if kind == b"s" and status in _STATUSES:
             return _STATUSES[status]
+        if kind == b"s" and status == _REMOVED:
+            return Removed()
     except (IndexError, ValueError, msgspec.MsgspecError, RecursionError) as error:  # the last of JSON that is too deep
         raise BadNews(f"not news: {news[:80]!r}") from error
     raise BadNews(f"not news: {news[:80]!r}")

@@ -19,12 +19,13 @@ from headwater.core.room import Place
 class Ok(Struct, tag="ok", frozen=True, omit_defaults=True, kw_only=True):
     """The command was carried out.
 
-    After a `message`: the id that it has. After a `history`: `messages`, oldest first. It never has a position: what
-    comes before it in the log may be told after it.
+    After a `message`: the id that it has, and the models that it has asked. After a `history`: `messages`, oldest
+    first. It never has a position: what comes before it in the log may be told after it.
     """
 
     ref: str | None = None
     message: str | None = None
+    asked: tuple[str, ...] = ()
     messages: "list[PostView] | None" = None
     has_more: bool | None = None
 

@@ -5,7 +5,7 @@ An event is stored as a small JSON array that begins with a letter for its type,
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Annotated, Final, Literal, cast
 
 import msgspec
@@ -70,6 +70,8 @@ EVENTS_KEPT: Final = 10_000
 EVENTS_KEPT_MAX: Final = 1_000_000
 # Some 8,000 tokens: small models' whole context.
 CONTEXT_BYTES: Final = 32 * 1024
+# A century: what goes on for ever says nothing.
+AGE_MAX_S: Final = 100 * 366 * 86_400
 
 Policy = Literal["mention", "reply", "always", "never"]
 """Which messages a model answers: those that mention it; also those that reply to what it said; all; none."""
@@ -82,7 +84,7 @@ class Retention(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=T
     """How much of the log is kept: so many events, and none that is older than `age_s` seconds."""
 
     count: Annotated[int, Meta(ge=1, le=EVENTS_KEPT_MAX)] = EVENTS_KEPT
-    age_s: Annotated[float, Meta(gt=0)] | None = None
+    age_s: Annotated[float, Meta(gt=0, le=AGE_MAX_S)] | None = None
 
 
 class Budgets(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
@@ -210,6 +212,19 @@ def room_events(entry: Entry) -> tuple[RoomEvent, ...]:
 def run_ended(run_id: str, end: End, text: str, parts: list[Part], at: float) -> RunEnded:
     """What a room's log says of the end of one of its runs, with all of its output."""
     return RunEnded(answer_of(run_id), run_id, end.status, text, parts, at, end.reason, end.error, end.usage)
+
+
+def without_text(entry: Entry, messages: Container[str]) -> Entry:
+    """The same without what these messages said: they were deleted since."""
+    return room_entry(entry.after, entry.tag, [_without_text(event, messages) for event in room_events(entry)])
+
+
+def _without_text(event: RoomEvent, messages: Container[str]) -> RoomEvent:
+    if event.message in messages and isinstance(event, Said | Edited):
+        return replace(event, text="")
+    if event.message in messages and isinstance(event, RunEnded):
+        return replace(event, text="", parts=[])
+    return event
 
 
 # -- messages

@@ -103,6 +103,11 @@ class Window:
         while self._bytes > self.max_bytes and len(self._chunks) > 1:
             self._bytes -= self._chunks.popleft().size
 
+    def keep_newest(self) -> None:
+        """Forget all chunks but the newest: who has not read them looks elsewhere."""
+        while len(self._chunks) > 1:
+            self._bytes -= self._chunks.popleft().size
+
     def read(
         self, position: Position, form: Hashable, encode: Callable[[Sequence[Entry]], Encoded]
     ) -> tuple[Position, Encoded] | Miss:

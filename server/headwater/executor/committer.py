@@ -89,6 +89,7 @@ class Committer:
             self._settle(productions, results)
             self._metrics.commits.observe(loop.time() - started)
             self._metrics.appends.inc(len(results))
+            self._metrics.events.inc(sum(len(append.entry.events) for append in batch.values()))
             passed_ms = 1000 * (started - since) or 1.0  # what uvloop's clock can tell apart
             expected = len(results) / passed_ms * self._config.commit_busy_ms
             await self._let_more_come(started, busy=expected >= BUSY_ENTRIES)

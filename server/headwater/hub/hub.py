@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from headwater.broadcaster.base import Broadcaster, News
 from headwater.config import Config
-from headwater.core.news import Whisper
+from headwater.core.news import Removed, Whisper
 from headwater.core.position import START, Position
 from headwater.core.run import Run
 from headwater.errors import Draining, StoreUnavailable, TooMany, UnknownRun
@@ -14,6 +14,7 @@ from headwater.formats.room import RoomForm
 from headwater.hub.cursor import Cursor
 from headwater.hub.live import LiveLog
 from headwater.hub.notes import Note
+from headwater.hub.replays import Replays
 from headwater.hub.rooms import AnswerCursor, RoomCursor, RoomLog
 from headwater.metrics import Metrics
 from headwater.store.base import Store
@@ -22,6 +23,8 @@ from headwater.store.rooms import RoomStore
 # How long a log without readers stays: a page that reloads is back within this.
 LINGER_S = 5.0
 TICK_S = 1.0
+# Connections closed in one step of a drain: their reconnects arrive elsewhere together.
+LET_GO_TOGETHER = 20
 
 
 class Hub:
@@ -35,7 +38,7 @@ class Hub:
         self.on_whisper: Callable[[str, bytes], None] = lambda room_id, data: None
         """Hears what other workers whisper about rooms that are followed here."""
         self._store = store
-        self._rooms = rooms
+        self._rooms = Replays(rooms)
         self._broadcaster = broadcaster
         self._config = config
         self._metrics = metrics
@@ -43,6 +46,7 @@ class Hub:
         self._end_waits = 0
         self._waits: set[asyncio.Timeout] = set()
         self._known: set[str] = set()
+        self._finding: dict[str, asyncio.Task[Run | None]] = {}
         self._sends_away = False
         self._writes_per_s = 0.0
         self._compared_at = 0.0
@@ -65,6 +69,8 @@ class Hub:
             return
         if isinstance(news, Whisper):
             self.on_whisper(log_id, news.data)
+        elif isinstance(news, Removed):
+            log.refill()  # it may be there again by now: the store knows
         else:
             log.on_news(news)
 
@@ -127,6 +133,8 @@ class Hub:
     def _admit(self, cursor: Cursor) -> None:
         cursor.log.add_follower(cursor)
         self._metrics.subscribers.set(self._subscribers)
+        if self._sends_away:  # since it was let in
+            cursor.let_go("draining")
 
     # -- rooms
 
@@ -152,21 +160,14 @@ class Hub:
         return cursor
 
     async def _follow_answer(self, room: RoomCursor, run_id: str, position: Position | None) -> AnswerCursor | None:
-        log = self.logs.get(run_id)
-        if log is not None and not log.gone:
-            log.users += 1
-        else:
-            run = await self._store.get(run_id)
-            if run is None:
-                return None
-            log = self._acquire(run)
+        if (log := await self._log_of_answer(run_id)) is None:
+            return None
         try:
             await log.open()
-        except UnknownRun:
+        except BaseException as error:
             self._release(log)
-            return None
-        except BaseException:
-            self._release(log)
+            if isinstance(error, UnknownRun):
+                return None
             raise
         answer = AnswerCursor(
             room,
@@ -179,6 +180,18 @@ class Hub:
         )
         log.add_follower(answer)
         return answer
+
+    async def _log_of_answer(self, run_id: str) -> LiveLog | None:
+        """The log of a room's run, for one user more. All who are in the room come at once: they ask the store once."""
+        log = self.logs.get(run_id)
+        if log is None or log.gone:
+            if run_id not in self._finding:
+                finding = self._finding[run_id] = asyncio.create_task(self._store.get(run_id))
+                finding.add_done_callback(lambda _: self._finding.pop(run_id))
+            run = await asyncio.shield(self._finding[run_id])
+            return None if run is None else self._acquire(run)
+        log.users += 1
+        return log
 
     def _close_answer(self, answer: Cursor) -> None:
         if answer.log.remove_follower(answer):
@@ -275,9 +288,7 @@ class Hub:
     async def is_followed(self, run_id: str) -> bool:
         """Whether anybody follows the run or waits for it, here or on another worker. Raises StoreUnavailable."""
         log = self.logs.get(run_id)
-        if log is not None and log.users:
-            return True
-        return await self._broadcaster.heard_elsewhere(run_id)
+        return (log is not None and log.users > 0) or await self._broadcaster.heard_elsewhere(run_id)
 
     def _acquire(self, run: Run) -> LiveLog:
         log = self.logs.get(run.id)
@@ -387,7 +398,3 @@ class Hub:
         logs, self.logs = list(self.logs.values()), {}
         for log in logs:
             await log.close()
-
-
-# Connections closed in one step of a drain: their reconnects arrive elsewhere together.
-LET_GO_TOGETHER = 20

@@ -1,5 +1,6 @@
 """A room as it is followed here: a cursor on its log, and on those of the answers that grow in it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
@@ -7,14 +8,14 @@ from headwater.broadcaster.base import Broadcaster
 from headwater.config import Config
 from headwater.core.events import Entry
 from headwater.core.position import START, Position
-from headwater.core.room import RunEnded, Said, room_events
+from headwater.core.room import Deleted, Edited, RoomEvent, RunEnded, Said, room_events
 from headwater.core.run import RunRequest
 from headwater.errors import HeadwaterError, StoreUnavailable, UnknownRoom
 from headwater.formats.base import Frame, Head
 from headwater.formats.room import AnswerForm, RoomForm, RoomFrame
-from headwater.hub.cursor import Cursor, Line
+from headwater.hub.cursor import WRITE_THROUGH_BYTES, Cursor, Line
 from headwater.hub.live import LiveLog
-from headwater.hub.notes import Note, Notes
+from headwater.hub.notes import TOGETHER_S, Note, Notes
 from headwater.metrics import Metrics
 from headwater.store.base import Logs
 
@@ -41,19 +42,45 @@ class RoomLog(LiveLog):
         super().__init__(Head(room_id, "", 0.0, _NO_REQUEST), store, broadcaster, config, metrics, writes_per_s)
         self.status = "in_progress"
         self.notes = Notes()
+        self._noted_at = 0.0
+        self._noting: asyncio.TimerHandle | None = None
+
+    async def close(self) -> None:
+        if self._noting is not None:
+            self._noting.cancel()
+        await super().close()
 
     def note(self, note: Note) -> None:
-        """Tell those who are here."""
+        """Tell those who are here: at once, or what comes soon after something else together."""
         self.notes.add(note)
+        now, due = self._loop.time(), self._noted_at + TOGETHER_S
+        if due <= now:
+            self._flush_notes()
+        elif self._noting is None:
+            self._noting = self._loop.call_at(due, self._flush_notes)
+
+    def _flush_notes(self) -> None:
+        if self._noting is not None:
+            self._noting.cancel()
+            self._noting = None
+        self._noted_at = self._loop.time()
+        self.notes.flush()
         self._wake()
+
+    def _add(self, entry: Entry) -> None:
+        """Whoever is not there yet reads what was taken back from the store, which knows of it."""
+        takes_back = any(isinstance(event, Deleted) for event in room_events(entry))
+        if takes_back:
+            self._flush(self._loop.time())
+        super()._add(entry)
+        if takes_back:
+            self._flush(self._loop.time())
+            self.window.keep_newest()
 
     @staticmethod
     def weigh(entry: Entry) -> int:
         """About how many bytes an entry holds."""
-        events = room_events(entry)
-        return (
-            sum(EVENT_BYTES + len(event.text) for event in events if isinstance(event, Said | RunEnded)) or EVENT_BYTES
-        )
+        return sum([_weight(event) for event in room_events(entry)])
 
     def _unknown(self) -> HeadwaterError:
         return UnknownRoom("There is no such room any more.")
@@ -130,7 +157,7 @@ class RoomCursor(Cursor):
         if self._heard == self._notes.top:
             return True
         data = self._read_notes()
-        if data is None or (data and not line.write(data)):
+        if data is None or len(data) > WRITE_THROUGH_BYTES or (data and not line.write(data)):
             return False
         self._heard = self._notes.top
         self._note_written()
@@ -211,6 +238,15 @@ class AnswerCursor(Cursor):
 
     def wake(self) -> None:
         self._room.wake()
+
+
+def _weight(event: RoomEvent) -> int:
+    size = EVENT_BYTES
+    if isinstance(event, Said | Edited | RunEnded):
+        size += len(event.text)
+    if isinstance(event, RunEnded):
+        size += len(str(event.parts))
+    return size
 
 
 def _nothing() -> None:

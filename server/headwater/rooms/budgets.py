@@ -34,17 +34,12 @@ class RoomBudgets:
         for budget in _tokens(room_id, budgets, turn.by):
             used, _ = await self._limits.used(budget.name)
             if used >= budget.limit:
-                return Failure(
-                    "budget_exhausted",
-                    f"{budget.whose} may have {budget.limit} output tokens a day, and has used as many.",
-                )
+                return _exhausted(budget, "output token")
         held: list[tuple[str, str]] = []
         for budget in _runs(room_id, budgets, turn.by):
             if not await self._limits.hold(budget.name, turn.id, budget.limit, DAY_S):
                 await self._limits.let_go(held)
-                return Failure(
-                    "budget_exhausted", f"{budget.whose} may have {_answers(budget.limit)} a day, and has had as many."
-                )
+                return _exhausted(budget, "answer")
             held.append((budget.name, turn.id))
         return None
 
@@ -61,7 +56,9 @@ class RoomBudgets:
 
 
 def _exhausted(budget: Budget, what: str) -> Failure:
-    return Failure("budget_exhausted", f"{budget.whose} may have {what} a day, and has had as much.")
+    many = "" if budget.limit == 1 else "s"
+    detail = f"{budget.whose} may have {budget.limit} {what}{many} a day, and has had as much."
+    return Failure("budget_exhausted", detail)
 
 
 def _runs(room_id: str, budgets: Budgets, by: str) -> Iterator[Budget]:

@@ -22,8 +22,8 @@ from headwater.store.limits import CONNECTIONS, Limits
 
 log = logging.getLogger("headwater.rooms")
 
-# Kept three times in it.
-PRESENCE_S: Final = 15.0
+# How often a place is kept before it would expire: two of them may be lost.
+KEPT: Final = 3
 # Of one room, by far more than talk with each other.
 MEMBERS_MAX: Final = 10_000
 # Between two looks at who is there: what comes meanwhile is told together.
@@ -72,6 +72,9 @@ class Company:
         """Who, and on the loop's clock until when."""
         self.look_at = 0.0
         self.looked_at = 0.0
+        self.known = False
+        """Whether it was ever looked at."""
+        self.looking = asyncio.Lock()
 
     def poke(self, now: float) -> None:
         """Who is there may have changed: look soon."""
@@ -79,13 +82,14 @@ class Company:
 
 
 class Companies:
-    """All rooms' that are followed on this worker."""
+    """All rooms' that are followed on this worker. A place that is not kept expires after `presence_s`."""
 
-    def __init__(self, worker: str, limits: Limits, hub: Hub, metrics: Metrics) -> None:
+    def __init__(self, worker: str, limits: Limits, hub: Hub, metrics: Metrics, presence_s: float) -> None:
         self._worker = worker
         self._limits = limits
         self._hub = hub
         self._metrics = metrics
+        self._presence_s = presence_s
         self._numbers = count(1)
         self._rooms: dict[str, Company] = {}
         self._places: set[tuple[str, str]] = set()
@@ -117,7 +121,7 @@ class Companies:
         """Take a place for a connection of this member; `leave` it. Raises TooMany, StoreUnavailable."""
         place = _places(room_id), f"{self._worker}:{next(self._numbers)} {_encode(member).decode()}"
         try:
-            if not await self._limits.hold(*place, MEMBERS_MAX, PRESENCE_S):
+            if not await self._limits.hold(*place, MEMBERS_MAX, self._presence_s):
                 raise TooMany(f"{MEMBERS_MAX} connections are in this room, as many as may be.", limit=MEMBERS_MAX)
         except BaseException:
             self._leaving.append(place)  # a lost answer may have taken it
@@ -133,6 +137,13 @@ class Companies:
         self._metrics.room_members.set(len(self._places))
         self._leaving.append(place)
         self._something.set()
+
+    async def know(self, room_id: str) -> None:
+        """Return once it is known who is in a room that is watched. Raises StoreUnavailable."""
+        company = self._rooms[room_id]
+        async with company.looking:
+            if not company.known:
+                await self._look(company)
 
     def members(self, room_id: str) -> list[Member]:
         """Who is in the room, as those who follow it here were told."""
@@ -197,20 +208,23 @@ class Companies:
     async def look_after(self) -> None:
         """For ever: give places up and keep them, see who is there, and let typing wear off."""
         loop = asyncio.get_running_loop()
-        keep_at = loop.time() + PRESENCE_S / 3
+        keep_every_s = self._presence_s / KEPT
+        keep_at = loop.time() + keep_every_s
         while True:
             await self._wait(min([keep_at, *(self._due(company) for company in self._rooms.values())]))
             try:
                 await self._let_go()
                 now = loop.time()
                 if now >= keep_at:
-                    keep_at = now + PRESENCE_S / 3
-                    await self._limits.keep(list(self._places), PRESENCE_S)
+                    await self._limits.keep(list(self._places), self._presence_s)
+                    keep_at = now + keep_every_s
                 for company in tuple(self._rooms.values()):
                     self._wear_off(company, now)
                     if now >= company.look_at:
-                        await self._look(company)
+                        async with company.looking:
+                            await self._look(company)
             except StoreUnavailable:
+                keep_at = 0.0  # places may have expired meanwhile: nobody is to be told so who is still here
                 await asyncio.sleep(PAUSE_S)
 
     async def _wait(self, until: float) -> None:
@@ -244,6 +258,7 @@ class Companies:
         company.looked_at = loop.time()
         company.look_at = company.looked_at + LOOK_S
         holders = await self._limits.holders(_places(company.room_id))
+        company.known = True
         people: dict[str, Member] = {}
         for holder in holders:
             member = _member(holder)

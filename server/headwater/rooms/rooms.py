@@ -1,17 +1,21 @@
 """The use cases of rooms: make them, find them, look back, come in, each as a principal who may."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from headwater.config import Config
 from headwater.core import commands
 from headwater.core.access import ROLES, Principal, Role
 from headwater.core.members import member_of
+from headwater.core.news import Removed
 from headwater.core.position import Position, parse_position
 from headwater.core.pushes import Joined, Member, You, encode_push, view
-from headwater.core.room import Place, RoomKey, RoomSettings, run_id_of
+from headwater.core.room import Place, RoomKey, RoomSettings, encode_post, run_id_of
 from headwater.errors import Forbidden, Invalid, UnknownMessage, UnknownModel, UnknownRoom
 from headwater.formats.room import RoomForm, RoomOverEvents, pushes_of
 from headwater.hub import Hub, RoomCursor
+from headwater.hub.replays import without_deleted
 from headwater.providers.catalog import Catalog
 from headwater.rooms.company import Companies
 from headwater.store.rooms import Entered, Room, RoomStore
@@ -63,6 +67,19 @@ class Rooms:
             raise UnknownRoom(f"There is no room {name}.")
         return room
 
+    async def remove(self, principal: Principal, name: str) -> None:
+        """Remove the room, which only a moderator may. Raises Forbidden, UnknownRoom, Conflict."""
+        check_role(principal, name, "moderate")
+        room_id = RoomKey(principal.tenant, name).id
+        try:
+            removed = await self._store.remove(room_id)
+        except BaseException:
+            self._hub.look(room_id)  # it may be gone: then nobody else tells those who are here
+            raise
+        if not removed:
+            raise UnknownRoom(f"There is no room {name}.")
+        self._hub.publish(room_id, Removed())
+
     async def list(self, principal: Principal, before: str | None, limit: int) -> tuple[list[Room], bool]:
         """The rooms of the principal's tenant, newest first. Raises UnknownRoom for `before`, Forbidden."""
         if principal.rooms is not None or not principal.has("rooms:read"):
@@ -73,7 +90,9 @@ class Rooms:
         """A page of messages, oldest first, from before a message or a position. Raises UnknownMessage."""
         room = await self.find(principal, name)
         seq = None if before is None else await self._seq_of(room.key.id, before)
-        return await self._store.page(room.key.id, before=seq, limit=limit)
+        page, has_more = await self._store.page(room.key.id, before=seq, limit=limit)
+        newest = _newest(page, self._config.read_bytes)
+        return newest, has_more or len(newest) < len(page)
 
     async def _seq_of(self, room_id: str, before: str) -> int:
         try:
@@ -121,6 +140,7 @@ class Rooms:
             leave()
             raise
         try:
+            await self._companies.know(room_id)
             entered = await self._enter(principal, room.key, since)
             at = entered.entries[-1].position if entered.entries else _standing(entered, since)
             cursor = await self._cursor(room_id, form, at, entered)
@@ -145,6 +165,7 @@ class Rooms:
         room_id = room.key.id
         leave = self._companies.watch(room_id)
         try:
+            await self._companies.know(room_id)
             entered = await self._enter(principal, room.key, position)
             at = _standing(entered, position)
             cursor = await self._cursor(room_id, RoomOverEvents, at, entered)
@@ -154,7 +175,7 @@ class Rooms:
         cursor.on_closed = leave
         if not entered.joined:
             watcher = member_of(principal, None)
-            you = You(watcher.id, watcher.name, "read")
+            you = You(watcher.id, watcher.name, principal.role_in(name) or "read")
             joined = _joined(entered, at, you, self._companies.members(room_id))
             cursor.say_first(RoomOverEvents.push(joined, at))
         return cursor
@@ -163,7 +184,9 @@ class Rooms:
         while True:
             entered = await self._store.enter(key.id, since, max_bytes=self._config.read_bytes, page=commands.PAGE)
             if entered is not None:
-                return entered
+                page = tuple(_newest(entered.page, self._config.read_bytes))
+                entries = await without_deleted(self._store, key.id, entered.entries)
+                return msgspec.structs.replace(entered, page=page, entries=entries)
             await self.make(principal, key)
 
     async def _cursor(self, room_id: str, form: type[RoomForm], position: Position, entered: Entered) -> RoomCursor:
@@ -176,6 +199,17 @@ class Rooms:
             cursor.close()
             raise
         return cursor
+
+
+def _newest(page: Sequence[Place], max_bytes: int) -> Places:
+    """The newest messages of a page, oldest first: at least one, and no more than a slow line takes in a frame."""
+    newest: Places = []
+    for place in reversed(page):
+        max_bytes -= len(encode_post(place.post))
+        if max_bytes < 0 and newest:
+            break
+        newest.append(place)
+    return newest[::-1]
 
 
 def _standing(entered: Entered, since: Position | None) -> Position:

@@ -37,15 +37,18 @@ from headwater.store.rooms import Change, Changed, Changing, Put, RoomStore
 # Kinds of reactions on one message, and people on each: a page of messages must stay readable.
 REACTIONS_MAX = 50
 REACTORS_MAX = 1_000
+# Answers that a room waits for: nobody reads more, and each look at them reads all.
+WAITING_MAX = 100
 # Somebody else changed the message each time: more than ever happens, as each try is one of many that succeeded.
 TRIES = 50
 
 
 class Saying(Struct, frozen=True):
-    """What was said, as it stands; `fresh` is False where it had been said before."""
+    """What was said, as it stands; `fresh` is False where it had been said before. `asked`: the models that answer."""
 
     place: Place
     fresh: bool
+    asked: tuple[str, ...] = ()
 
 
 class Talk:
@@ -74,13 +77,15 @@ class Talk:
         self._clock = clock
 
     async def say(self, principal: Principal, name: str, member: Member, message: commands.Message) -> Saying:
-        """Say something; under the same `client_id` it is said once. Raises Forbidden, UnknownMessage, …"""
+        """Say something; under the same `client_id` it is said once. Raises Forbidden, UnknownMessage, TooMany, …"""
         self._hub.check_stays()
         room = await self._rooms.ready(principal, name, "write")
         room_id = room.key.id
         replied = None
         if message.reply_to is not None:
             replied = (await self._rooms.message(room_id, message.reply_to, "reply_to")).post
+            if replied.deleted:
+                raise UnknownMessage("The message that this replies to was deleted.", field="reply_to")
         said = Said(
             new_message_id(),
             member.id,
@@ -114,20 +119,34 @@ class Talk:
             once=_once(member.id, said.client_id),
             turns=turns,
         )
+        if turns:
+            await self._check_waiting(room_id, change.once)
         done = await self._change(principal, room.key, change)
         self._companies.types(room_id, member, False)
         if done.outcome is Changing.SEEN:
             assert done.message is not None
+            self._turns.advance(room_id)  # whoever said it first may not have heard that it was stored
             return Saying(await self._rooms.message(room_id, done.message, "client_id"), False)
         if turns:
             self._turns.advance(room_id)
         assert done.entry is not None
-        return Saying(Place(posted(said), done.entry.position, done.entry.position), True)
+        return Saying(Place(posted(said), done.entry.position, done.entry.position), True, models)
+
+    async def _check_waiting(self, room_id: str, once: str) -> None:
+        """Raises TooMany where more questions would wait than anybody reads answers to, unless this one does."""
+        waiting = sum(not turn.open for turn in await self._store.turns(room_id))
+        if waiting >= WAITING_MAX and await self._store.sent(room_id, once) is None:
+            detail = f"{WAITING_MAX} answers are waited for in this room, as many as may be. Ask again later."
+            raise TooMany(detail, limit=WAITING_MAX, retry_after=1)
 
     async def _change(self, principal: Principal, key: RoomKey, change: Change) -> Changed:
         """Write it, to a room that may have been lost a moment ago, and tell those who are here."""
         while True:
-            done = await self._store.change(key.id, change)
+            try:
+                done = await self._store.change(key.id, change)
+            except BaseException:
+                self._hub.look(key.id)  # it may have been stored: then nobody else tells them
+                raise
             if done.entry is not None:
                 self._hub.publish(key.id, done.entry)
                 self._metrics.room_events.labels(_type_of(change)).inc()
@@ -236,7 +255,7 @@ class Talk:
             if not turns:
                 raise Conflict("No answer to this message is under way.")
         for turn in turns:
-            if turn.open or not await self._store.drop(room_id, turn.id):
+            if turn.open or not await self._turns.call_off(room_id, turn):
                 await self._runs.stop(run_id_of(room_id, turn.id))
         self._turns.advance(room_id)
 

@@ -18,8 +18,9 @@ from msgspec import Struct
 
 from headwater.core.events import Entry
 from headwater.core.position import START, Position
-from headwater.core.room import Place, Post, RoomEvent, RoomKey, RoomSettings, Turn
+from headwater.core.room import Place, Post, RoomEvent, RoomKey, RoomSettings, Turn, room_key
 from headwater.core.run import Run
+from headwater.errors import Conflict
 from headwater.store.base import Logs
 
 
@@ -126,6 +127,14 @@ class RoomStore(Logs):
         """The room, or None."""
 
     @abstractmethod
+    async def remove(self, room_id: str) -> bool:
+        """Remove the room with all that is in it: in one step it is there no more. False if there is none.
+
+        The runs of its answers stay, until they expire. One that is made again under its name begins anew at START.
+        Raises `Conflict`, and changes nothing, while answers are open or wait (see `answers_under_way`).
+        """
+
+    @abstractmethod
     async def list_rooms(self, tenant: str, *, before: str | None, limit: int) -> tuple[list[Room], bool]:
         """The tenant's rooms, newest first, those older than the room named `before`; and whether there are more.
 
@@ -194,7 +203,16 @@ class RoomStore(Logs):
 
     @abstractmethod
     async def trim(self, limit: int) -> int:
-        """Remove what has outlived its room's `age_s`, in up to `limit` rooms: in how many something was."""
+        """Remove what has outlived its room's `age_s`, in up to `limit` rooms: in how many something was.
+
+        Also what a removal that was cut short has left of its room, which nobody sees.
+        """
+
+
+def answers_under_way(room_id: str) -> Conflict:
+    """Why a room cannot be removed now."""
+    name = room_key(room_id).name
+    return Conflict(f"In the room {name} answers are under way, or waited for: cancel them first.")
 
 
 # As many as may be in a room at once, by far: some 100 bytes each.

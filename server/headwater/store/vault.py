@@ -56,3 +56,7 @@ class Vault(ABC):
 
         With `use_up` exactly one caller gets it: it is gone with the answer.
         """
+
+    @abstractmethod
+    async def page_secret(self, fresh: str) -> str:
+        """What the page's cookies are signed with by all servers on this store: `fresh`, if there is none yet."""

@@ -22,8 +22,9 @@ Found = TypeVar("Found", Principal, Principal | None)
 
 TOKEN_PROTOCOL = "headwater.token."
 """Before a token that a browser offers as a WebSocket subprotocol, the one header that it lets a page set."""
-# Where anybody may look: whether the server lives, how it is used, and the page.
-_OPEN_PATHS = ("/", "/healthz", "/readyz", "/openapi.json")
+# Where anybody may look: whether the server lives, how it is used, and the page, which asks for a credential itself.
+_OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/rooms", "/board", "/guest"})
+_OPEN_BELOW = ("/runs/", "/rooms/", "/static/")
 # Not counted: it is looked at when the store is away, and counting needs the store.
 _METRICS = "/metrics"
 RATES = "headwater.rates"
@@ -65,13 +66,17 @@ class Credentials(AuthenticationBackend):
     """The credential of a request, checked and counted. A WebSocket's is looked at by its handler, which can answer."""
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
-        if conn.scope["type"] != "http" or path_of(conn.scope) in _OPEN_PATHS:
+        if conn.scope["type"] != "http" or _is_open(path_of(conn.scope)):
             return None
         try:
             principal = await _counted(_ours(conn))
         except HeadwaterError as error:
             raise Refused(error) from None
         return (AuthCredentials(sorted(principal.scopes)), Caller(principal)) if principal is not None else None
+
+
+def _is_open(path: str) -> bool:
+    return path in _OPEN_PATHS or path.startswith(_OPEN_BELOW)
 
 
 def on_refused(conn: HTTPConnection, error: AuthenticationError) -> Response:

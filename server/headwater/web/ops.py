@@ -1,10 +1,9 @@
-"""Health, readiness, metrics, the page, and the document that describes all routes."""
+"""Health, readiness, metrics, and the document that describes all routes."""
 
-from importlib.resources import files
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from headwater.state import AppState
 from headwater.web import examples
@@ -42,12 +41,6 @@ async def metrics(request: Request[AppState]) -> Response:
     return Response(request.state["metrics"].render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-@operation(None, Answer(description="The page.", media_type="text/html", example="<!doctype html>"))
-async def page(request: Request[AppState]) -> Response:
-    """`GET /`: the smallest page that follows a run."""
-    return HTMLResponse(PAGE)
-
-
 @operation(None, Answer(description="OpenAPI 3.1.", example={"openapi": "3.1.0", "paths": {}}))
 async def openapi(request: Request[AppState]) -> Response:
     """`GET /openapi.json`: this document."""
@@ -57,6 +50,3 @@ async def openapi(request: Request[AppState]) -> Response:
     document: dict[str, Any] = state.openapi
     root = request.scope.get("root_path", "").rstrip("/")
     return json_response(document | {"servers": [{"url": root or "/"}]})
-
-
-PAGE = files("headwater.web").joinpath("templates", "index.html").read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
@@ -59,15 +60,24 @@ async def read_open_json(request: Request[AppState], kind: type[Body], limit: in
         raise _invalid(str(error)) from None
 
 
+async def read_form(request: Request[AppState], limit: int) -> dict[str, str]:
+    """The fields of a page's form, the last of each name. Raises the 4xx that says what is wrong with the body."""
+    body = await _read_body(request, limit, "application/x-www-form-urlencoded")
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"))
+    except ValueError:
+        raise BadRequest("The body is not a form in UTF-8.") from None
+
+
 def _may_be_strange(body: bytes) -> bool:
     return b"\\u0000" in body or body.count(b"[") + body.count(b"{") > DEPTH_MAX
 
 
-async def _read_body(request: Request[AppState], limit: int) -> bytes:
+async def _read_body(request: Request[AppState], limit: int, wanted: str = "application/json") -> bytes:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    if media_type != wanted:
         given = f"not {media_type}" if media_type else "and there was none"
-        raise UnsupportedMediaType(f"The Content-Type must be application/json, {given}.")
+        raise UnsupportedMediaType(f"The Content-Type must be {wanted}, {given}.")
     config = request.state["config"]
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:

@@ -13,7 +13,7 @@ async def perform(state: AppState, principal: Principal, room: str, member: Memb
     match command:
         case Message():
             said = await talk.say(principal, room, member, command)
-            return Ok(message=said.place.post.id)
+            return Ok(message=said.place.post.id, asked=said.asked)
         case Edit():
             await talk.edit(principal, room, member, command)
         case Delete():

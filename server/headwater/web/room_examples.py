@@ -11,6 +11,7 @@ from headwater.core.pushes import End as AnswerEnd
 from headwater.core.room import Budgets, Retention, RoomSettings
 from headwater.errors import (
     BadRequest,
+    Conflict,
     DamagedLog,
     Forbidden,
     Invalid,
@@ -172,6 +173,7 @@ UNKNOWN_ROOM: Final = UnknownRoom(f"There is no room {ROOM_NAME}.")
 UNKNOWN_MESSAGE: Final = UnknownMessage(f"There is no message {_QUESTION} in this room.")
 NOT_LET_IN: Final = Forbidden(f"This takes the role write in the room {ROOM_NAME}.")
 NO_MODERATOR: Final = Forbidden(f"This takes the role moderate in the room {ROOM_NAME}.")
+ANSWERS_UNDER_WAY: Final = Conflict(f"In the room {ROOM_NAME} answers are under way, or waited for: cancel them first.")
 NOT_A_MODEL: Final = Invalid("There is no model 'gpt-9' here. Known are fast, demo.", field="model")
 NOT_A_LIMIT: Final = Invalid(
     f"limit must be a whole number from 1 to {PAGE_MAX}, not '0'.", field="limit", limit=PAGE_MAX

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater.core import commands
+from headwater.core.claims import is_printable
 from headwater.core.commands import PAGE
 from headwater.core.members import member_of
 from headwater.core.pushes import view
@@ -75,6 +76,20 @@ async def get_room(request: Request[AppState]) -> Response:
 
 
 @operation(
+    "rooms:write",
+    Answer(status=204, description="It is gone.", example=None),
+    errors=(room_examples.UNKNOWN_ROOM, room_examples.NO_MODERATOR, room_examples.ANSWERS_UNDER_WAY),
+)
+async def delete_room(request: Request[AppState]) -> Response:
+    """`DELETE /v1/rooms/{room}`: remove a room with all that was said in it.
+
+    It takes a moderator. Whoever is there is sent away, and may make the room anew.
+    """
+    await request.state["rooms"].remove(principal_of(request), request.path_params["room"])
+    return Response(status_code=204)
+
+
+@operation(
     "rooms:read",
     Answer(description="A page of them.", example=room_examples.MESSAGES),
     parameters=(room_examples.BEFORE_MESSAGE, examples.limit(PAGE)),
@@ -120,6 +135,8 @@ async def post_message(request: Request[AppState]) -> Response:
     body = await read_json(request, RoomMessage, state["quotas"].input_bytes())
     if None not in (key, body.client_id) and key != body.client_id:
         raise Invalid("client_id and Idempotency-Key are two names for this message: send one.", field="client_id")
+    if body.name is not None and not is_printable(body.name):
+        raise Invalid(commands.NAME_UNPRINTABLE, field="name")
     message = commands.Message(
         client_id=key or body.client_id or new_client_id(),
         text=body.text,

@@ -217,6 +217,10 @@ class RoomLine:
             return
         except WebSocketDisconnect:
             return  # whoever reads from it hears of that, too
+        except Exception:
+            log.exception("%r failed", cursor)
+            self._stop(self._session.crashed())  # else it would stay, and hear nothing more
+            return
         match cursor.gone_because:
             case "draining":
                 self._stop(self._session.going_away())

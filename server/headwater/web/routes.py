@@ -1,11 +1,18 @@
 """What lies under which path."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.convertors import Convertor, register_url_convertor
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from headwater.web import ops, room_http, rooms, runs, tickets
+from headwater.state import AppState
+from headwater.web import board, ops, pages, rendering, room_http, rooms, runs, tickets
+from headwater.web.assets import CLIENT, STATIC, Assets
+from headwater.web.guests import Guests, take_name
 from headwater.web.openai import chat, models, responses
 
 
@@ -28,14 +35,23 @@ class ResponseConvertor(RunConvertor):
 
 
 class RoomConvertor(RunConvertor):
-    """A room's name in a path: as it is, so that it reads the same in an address, a claim and a log."""
+    """A room's name in a path: as it is, so that it reads the same in an address, a claim and a log.
 
-    regex = "[A-Za-z0-9._~-]{1,128}"
+    Not `.` or `..`, which clients take out of addresses.
+    """
+
+    regex = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]{1,128}"
 
 
 register_url_convertor("run", RunConvertor())
 register_url_convertor("response", ResponseConvertor())
 register_url_convertor("room", RoomConvertor())
+
+
+def _page(path: str, endpoint: Callable[[Request[AppState]], Awaitable[Response]], method: str = "GET") -> Route:
+    """For people with a browser: it knows their name, and no document describes it."""
+    return Route(path, endpoint, methods=[method], include_in_schema=False, middleware=[Middleware(Guests)])
+
 
 # The busiest first: they are looked through in this order.
 ROUTES: Final[list[BaseRoute]] = [
@@ -56,14 +72,24 @@ ROUTES: Final[list[BaseRoute]] = [
     Route("/v1/rooms", room_http.list_rooms, methods=["GET"]),
     Route("/v1/rooms/{room:room}", room_http.get_room, methods=["GET"]),
     Route("/v1/rooms/{room:room}", room_http.put_room, methods=["PUT"]),
+    Route("/v1/rooms/{room:room}", room_http.delete_room, methods=["DELETE"]),
     Route("/v1/rooms/{room:room}/messages", room_http.list_messages, methods=["GET"]),
     Route("/v1/rooms/{room:room}/messages", room_http.post_message, methods=["POST"]),
     Route("/v1/rooms/{room:room}/events", room_http.room_events, methods=["GET"]),
     WebSocketRoute("/v1/rooms/{room:room}/ws", rooms.room_socket),
     Route("/v1/tickets", tickets.create_ticket, methods=["POST"]),
-    Route("/", ops.page),
     Route("/healthz", ops.healthz),
     Route("/readyz", ops.readyz),
     Route("/metrics", ops.metrics),
     Route("/openapi.json", ops.openapi),
+    Route("/board/figures", board.board_figures, include_in_schema=False),
+    Route("/markdown", rendering.render_markdown, methods=["POST"], include_in_schema=False),
+    _page("/", pages.playground),
+    _page("/runs/{run_id:run}", pages.playground),
+    _page("/rooms", pages.rooms),
+    _page("/rooms/{room:room}", pages.room),
+    _page("/board", pages.board),
+    _page("/guest", take_name, "POST"),
+    Mount("/static/headwater", Assets(directory=CLIENT, check_dir=False)),
+    Mount("/static", Assets(directory=STATIC)),
 ]

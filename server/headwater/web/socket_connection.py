@@ -27,6 +27,8 @@ class SocketConnection(WebSocketsSansIOProtocol):
     """A connection that can be broken off where its client takes nothing any more."""
 
     transport: asyncio.Transport
+    amid_message = False
+    """Whether some frames of a message are written, and others wait for the client."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -78,20 +80,24 @@ class SocketConnection(WebSocketsSansIOProtocol):
     # -- frames that were made for many, which the base class knows nothing of
 
     def write(self, data: bytes) -> bool:
-        """Write whole frames, unless the client is behind; whether they were written."""
-        if not self.writable.is_set() or self.close_sent or self.transport.is_closing():
+        """Write whole messages, unless the client is behind; whether they were written."""
+        if self.amid_message or not self.writable.is_set() or self.close_sent or self.transport.is_closing():
             return False
         self.transport.write(data)
         return True
 
     async def write_all(self, data: bytes) -> None:
         """Write frames as the client takes them. Another message must not be begun meanwhile; pings are answered."""
-        for frame in frames_in(data):
+        self.amid_message = True  # the client may have room again before this goes on
+        try:
+            for frame in frames_in(data):
+                await self.writable.wait()
+                if self.close_sent or self.transport.is_closing():
+                    return
+                self.transport.write(frame)
             await self.writable.wait()
-            if self.close_sent or self.transport.is_closing():
-                return
-            self.transport.write(frame)
-        await self.writable.wait()
+        finally:
+            self.amid_message = False
 
     def abort(self) -> None:
         """Drop the connection and what it did not take."""

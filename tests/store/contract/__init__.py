@@ -20,6 +20,7 @@ from tests.store.contract.limits import Places, Windows
 from tests.store.contract.reads import Reads
 from tests.store.contract.room_ends import RoomEnds
 from tests.store.contract.room_logs import Entering, RoomLogs, Trimming
+from tests.store.contract.room_removal import Removing
 from tests.store.contract.room_turns import Turns
 from tests.store.contract.rooms import Marks, Messages, RoomDurability, Rooms
 from tests.store.contract.runs import Runs
@@ -39,7 +40,7 @@ class DurableStoreContract(Durability):
 
 
 @pytest.mark.anyio
-class RoomContract(Rooms, Messages, Marks, RoomLogs, Trimming, Entering, Turns, RoomEnds):
+class RoomContract(Rooms, Removing, Messages, Marks, RoomLogs, Trimming, Entering, Turns, RoomEnds):
     """What every engine promises of rooms."""
 
 

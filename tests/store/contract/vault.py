@@ -156,3 +156,14 @@ class Tickets:
         await vault.add_key(an_api_key())
         assert await beside.ticket("one", use_up=True) == b"payload"
         assert (await beside.keys(), await beside.version()) == ([an_api_key()], await vault.version())
+
+    async def test_the_pages_secret_is_the_first_that_was_given(
+        self, store: Store, vault: Vault, make_store: StoreMaker
+    ) -> None:
+        beside = make_store.vault(store)
+        given = await asyncio.gather(*(one.page_secret(f"secret {n}") for n in range(5) for one in (vault, beside)))
+        assert len(set(given)) == 1 and given[0].startswith("secret ")
+        await make_store.advance(make_store.run_ttl_s * 1000)
+        await vault.add_ticket("one", b"sweeps", make_store.run_ttl_s)
+        assert await beside.page_secret("another") == given[0]
+        assert await vault.keys() == []

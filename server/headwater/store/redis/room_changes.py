@@ -1,12 +1,15 @@
 """Rooms as they are made and changed. Each change is one script; marks beside it say where to look."""
 
+from contextlib import suppress
+
 import msgspec
 from redis.exceptions import ResponseError
 
-from headwater.core.news import news_channel
+from headwater.core.news import news_channel, removal_news
 from headwater.core.position import START
-from headwater.core.room import RoomKey, RoomSettings, encode_post, encode_room_events, room_slot
+from headwater.core.room import RoomKey, RoomSettings, encode_post, encode_room_events, room_key, room_slot
 from headwater.core.run import Run
+from headwater.errors import StoreUnavailable
 from headwater.redis_client import Command
 from headwater.store import rooms
 from headwater.store.redis import creation, scripts
@@ -14,7 +17,7 @@ from headwater.store.redis.door import Door, in_ms
 from headwater.store.redis.place import checked
 from headwater.store.redis.replies import to_run
 from headwater.store.redis.room_replies import damaged, to_entry, to_room, value_of
-from headwater.store.rooms import Beginning, Begun, Change, Changed, Changing, Room
+from headwater.store.rooms import Beginning, Begun, Change, Changed, Changing, Room, answers_under_way
 
 # A turn is found by the mark that was made before it, for longer than any change takes.
 _UNASKED_S = 60.0
@@ -50,6 +53,24 @@ def _index(door: Door, key: RoomKey, *, anew: bool) -> Command:
 
 def _look_at(door: Door, name: str, room_id: str) -> Command:
     return door.run_script(scripts.LOOK, [name], room_id)
+
+
+async def remove(door: Door, worker: str, room_id: str) -> bool:
+    """Remove the room, then its place in the tenant's list. Raises Conflict, DamagedLog."""
+    keys, key = door.keys, room_key(room_id)
+    listed, names = keys.rooms(key.tenant), keys.of_room_with_marks(room_id)
+    news = news_channel(keys.prefix, room_id), removal_news(worker)
+    place, reply = await door.client.pipeline(
+        [("ZSCORE", listed, key.name), door.client.call(scripts.ROOM_REMOVE, names, *news)]
+    )
+    what = value_of(room_id, reply)
+    if what == b"busy":
+        raise answers_under_way(room_id)
+    if what == b"removed" and isinstance(place, bytes):
+        with suppress(StoreUnavailable):  # lists pass over what is not there
+            # By its score, which no other has: one that was made again meanwhile has a newer.
+            await door.client.pipeline([("ZREMRANGEBYSCORE", listed, place, place)])
+    return bool(what == b"removed")
 
 
 # -- messages

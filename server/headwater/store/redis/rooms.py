@@ -34,6 +34,9 @@ class RedisRooms(RoomStore):
     async def get(self, room_id: str) -> Room | None:
         return await room_reads.get(self._door, room_id)
 
+    async def remove(self, room_id: str) -> bool:
+        return await room_changes.remove(self._door, self._worker, room_id)
+
     async def list_rooms(self, tenant: str, *, before: str | None, limit: int) -> tuple[list[Room], bool]:
         return await room_reads.list_rooms(self._door, tenant, before, limit)
 

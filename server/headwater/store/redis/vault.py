@@ -14,6 +14,7 @@ from headwater.store.vault import ApiKey, Vault
 # Of the fields of the hash, before a key's id. A revocation stands beside its key, which so is never written again.
 _KEY = "key:"
 _REVOKED = "revoked:"
+_PAGE_SECRET = "page"
 
 _encode = msgspec.json.Encoder().encode
 _key_decoder = msgspec.json.Decoder(ApiKey)
@@ -62,6 +63,12 @@ class RedisVault(Vault):
         reply = await self._door.ask(self._door.run_script(scripts.TICKET, [name], int(use_up)))
         payload: bytes | None = undamaged("a ticket", name, reply)
         return payload
+
+    async def page_secret(self, fresh: str) -> str:
+        vault = self._door.keys.vault
+        commands = [("HSETNX", vault, _PAGE_SECRET, fresh), ("HGET", vault, _PAGE_SECRET)]
+        replies = await self._door.client.pipeline(commands)
+        return str(undamaged("the page's secret", vault, replies[1]).decode())
 
 
 def _to_keys(has: dict[str, bytes]) -> list[ApiKey]:

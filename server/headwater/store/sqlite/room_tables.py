@@ -5,10 +5,10 @@ from typing import Final
 # Settings hold instructions: apart from `rooms`, whose rows change with every message. `kept` and `age_s` are the
 # retention; the log is gone up to `trimmed`; at `due`, or later, its oldest entry has outlived the age. An entry
 # covers the seqs after `after`. `rowid`s tell turns in the order in which they were asked for, and marks in that
-# in which they were made.
+# in which they were made. Of a removed room the rest goes little by little; so its number is never given again.
 ROOM_TABLES: Final = (
     """CREATE TABLE rooms (
-        n INTEGER PRIMARY KEY,
+        n INTEGER PRIMARY KEY AUTOINCREMENT,
         tenant TEXT NOT NULL,
         name TEXT NOT NULL,
         created_at REAL NOT NULL,
@@ -66,4 +66,5 @@ ROOM_TABLES: Final = (
         seq INTEGER NOT NULL,
         UNIQUE (room, member)
     )""",
+    "CREATE TABLE removed_rooms (room INTEGER PRIMARY KEY)",
 )

@@ -7,7 +7,7 @@ from headwater.core.room import Place, RoomKey, RoomSettings, Turn
 from headwater.core.run import Run
 from headwater.store.base import Read, Top
 from headwater.store.rooms import Begun, Change, Changed, Entered, Room, RoomStore
-from headwater.store.sqlite import room_changes, room_reads
+from headwater.store.sqlite import room_changes, room_reads, room_removal
 from headwater.store.sqlite.threads import Database
 
 
@@ -25,6 +25,16 @@ class SqliteRooms(RoomStore):
 
     async def get(self, room_id: str) -> Room | None:
         return await self._database.in_reader(room_reads.get, room_id)
+
+    async def remove(self, room_id: str) -> bool:
+        removed = await self._database.in_writer(room_removal.hide, room_id)
+        await self._sweep()
+        return removed
+
+    async def _sweep(self) -> None:
+        """A transaction for each step, so that others write in between."""
+        while await self._database.in_writer(room_removal.sweep):
+            pass
 
     async def list_rooms(self, tenant: str, *, before: str | None, limit: int) -> tuple[list[Room], bool]:
         return await self._database.in_reader(room_reads.list_rooms, tenant, before, limit)
@@ -70,5 +80,6 @@ class SqliteRooms(RoomStore):
 
     async def trim(self, limit: int) -> int:
         """See the contract. A transaction for each room, so that others write in between."""
+        await self._sweep()
         rooms = await self._database.in_reader(room_reads.outlived, limit)
         return sum([await self._database.in_writer(room_changes.trim, room_id) for room_id in rooms])

@@ -21,6 +21,9 @@ _ADD_KEY: Final = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 """
 
+# Beside the tickets, under a name that is no digest, and until no time that comes.
+_PAGE_SECRET: Final = ("page secret", 9e15)
+
 _scopes_decoder = msgspec.json.Decoder(tuple[str, ...])
 
 
@@ -52,6 +55,9 @@ class SqliteVault(Vault):
         if use_up:
             return await self._database.in_writer(_use_up_ticket, digest)
         return await self._database.in_reader(_ticket, digest)
+
+    async def page_secret(self, fresh: str) -> str:
+        return await self._database.in_writer(_page_secret, fresh)
 
 
 def _add_key(db: sqlite3.Connection, _: float, key: ApiKey) -> None:
@@ -119,3 +125,10 @@ def _use_up_ticket(db: sqlite3.Connection, now: float, digest: str) -> bytes | N
         if payload is not None:
             db.execute("DELETE FROM tickets WHERE digest = ?", (digest,))
         return payload
+
+
+def _page_secret(db: sqlite3.Connection, now: float, fresh: str) -> str:
+    name, until = _PAGE_SECRET
+    with transaction(db):
+        db.execute("INSERT OR IGNORE INTO tickets (digest, payload, until) VALUES (?, ?, ?)", (name, fresh, until))
+        return str(db.execute("SELECT payload FROM tickets WHERE digest = ?", (name,)).fetchone()[0])
