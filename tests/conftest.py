@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
 
 from headwater.redis_client import without_secrets
 from tests.support.redis_server import RedisServer, find_redis, test_redis_url
@@ -13,6 +14,10 @@ from tests.support.server import free_port
 
 # What several folders assert with, before the first of them imports it: a failure should say as much there.
 pytest.register_assert_rewrite("tests.store")
+
+# How long an example takes is chance on a shared machine, and no matter of right or wrong.
+settings.register_profile("headwater", deadline=None)
+settings.load_profile("headwater")
 
 
 def pytest_report_header() -> str:
