@@ -233,7 +233,7 @@ def test_it_ends_when_the_room_is_removed_and_begins_anew_after_that(api: httpx2
     room = make(api)
     say(api, room, "before")
     with listening(api, room) as listener:
-        position = listener.hear().id
+        position = listener.hear().json["position"]
         assert api.delete(f"/v1/rooms/{room['name']}").status_code == 204
         with pytest.raises(StopIteration):
             listener.hear()

@@ -8,7 +8,9 @@ import pytest
 
 from headwater.core.commands import PAGE, TEXT_CHARS
 from headwater.core.room import CONTEXT_BYTES, EVENTS_KEPT
+from tests.api.calls import cancel, ended, get, problem
 from tests.api.rooms import make, new_name, page, say
+from tests.support.waiting import wait_until
 
 NO_BUDGETS = {
     "runs_per_day": None,
@@ -97,6 +99,41 @@ def test_a_room_is_made_on_the_fly_by_what_is_said_in_it(api: httpx2.Client) -> 
     message = say(api, {"messages_url": f"/v1/rooms/{name}/messages"}, "hello")
     room = api.get(f"/v1/rooms/{name}").json()
     assert (room["position"], room["title"], room["policy"]) == (message["position"], None, "mention")
+
+
+def test_a_removed_room_is_gone_and_begins_anew_where_somebody_speaks_in_it(api: httpx2.Client) -> None:
+    room = make(api, title="Old")
+    old = say(api, room, "hello", client_id="1")
+    response = api.delete(f"/v1/rooms/{room['name']}")
+    assert (response.status_code, response.content) == (204, b"")
+    for path in ("", "/messages"):
+        problem(api.get(f"/v1/rooms/{room['name']}{path}"), 404, "unknown_room")
+    assert room["name"] not in [one["name"] for one in api.get("/v1/rooms").json()["data"]]
+    new = say(api, room, "hello", client_id="1")
+    assert new["seq"] == 1 and new["position"] != old["position"] and new["id"] != old["id"]
+    assert page(api, room)["data"] == [new]
+    assert api.get(f"/v1/rooms/{room['name']}").json()["title"] is None
+
+
+def test_a_room_that_is_not_there_cannot_be_removed(api: httpx2.Client) -> None:
+    name = new_name()
+    for _ in range(2):
+        assert name in problem(api.delete(f"/v1/rooms/{name}"), 404, "unknown_room")["detail"]
+
+
+def test_a_room_in_which_an_answer_grows_is_removed_once_that_is_cancelled(api: httpx2.Client) -> None:
+    room = make(api)
+    say(api, room, "Tell me everything.", mentions=["demo"])
+    answer = wait_until(lambda: next((one for one in page(api, room)["data"] if "run" in one), None))
+    before = page(api, room)
+    refused = problem(api.delete(f"/v1/rooms/{room['name']}"), 409, "conflict")
+    assert "cancel them first" in refused["detail"]
+    assert [one["id"] for one in page(api, room)["data"]] == [one["id"] for one in before["data"]]
+    run = {"url": f"/v1/runs/{answer['run']}", "cancel_url": f"/v1/runs/{answer['run']}/cancel"}
+    cancel(api, run)
+    ended(api, run)
+    assert api.delete(f"/v1/rooms/{room['name']}").status_code == 204
+    assert get(api, run)["status"] == "cancelled", "its runs are left to expire"
 
 
 # -- its messages

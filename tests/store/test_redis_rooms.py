@@ -461,6 +461,23 @@ async def test_of_a_removed_room_no_key_is_left(
     assert not await redis.exists(*keys.of_room_with_marks(room_id), keys.rooms("acme"))
 
 
+async def test_a_room_that_is_made_while_one_of_its_name_is_removed_is_listed(
+    rooms: RedisRooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room_id, left = await a_room(rooms), ["lobby"]
+    pipeline = RedisClient._pipeline
+
+    async def meanwhile(client: RedisClient, commands: Sequence[Command]) -> list[Any]:
+        if left and commands[0][0] == "ZREMRANGEBYSCORE":
+            await a_room(rooms, left.pop())
+        return await pipeline(client, commands)
+
+    monkeypatch.setattr(RedisClient, "_pipeline", meanwhile)
+    assert await rooms.remove(room_id) and not left
+    listed, _ = await rooms.list_rooms("acme", before=None, limit=5)
+    assert [room.key.id for room in listed] == [room_id]
+
+
 @pytest.mark.parametrize("number", range(len(HURT)))
 async def test_a_damaged_room_can_be_removed_unless_nobody_can_tell_what_is_under_way(
     maker: RedisMaker, rooms: RedisRooms, redis: Redis, number: int

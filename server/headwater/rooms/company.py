@@ -6,8 +6,10 @@ has changed since it last did, all of a moment at once.
 """
 
 import asyncio
+import heapq
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Final
 
@@ -75,6 +77,13 @@ class Company:
         self.known = False
         """Whether it was ever looked at."""
         self.looking = asyncio.Lock()
+        self.awaited_at = math.inf
+        """When it is to be seen to, as the row of all rooms has it."""
+
+    @property
+    def due(self) -> float:
+        """When it is to be seen to."""
+        return min([self.look_at, *(until for _, until in self.typing.values())])
 
     def poke(self, now: float) -> None:
         """Who is there may have changed: look soon."""
@@ -92,6 +101,8 @@ class Companies:
         self._presence_s = presence_s
         self._numbers = count(1)
         self._rooms: dict[str, Company] = {}
+        self._row: list[tuple[float, int, Company]] = []
+        """Rooms by when they are to be seen to, a heap: one that is to be sooner is in it twice."""
         self._places: set[tuple[str, str]] = set()
         self._leaving: list[tuple[str, str]] = []
         self._something = asyncio.Event()
@@ -107,7 +118,7 @@ class Companies:
         company = self._rooms.get(room_id)
         if company is None:
             company = self._rooms[room_id] = Company(room_id)
-            self._something.set()
+            self._await(company)
         company.users += 1
 
         def stop() -> None:
@@ -183,7 +194,7 @@ class Companies:
         known = member.id in company.typing
         if on:
             company.typing[member.id] = member, asyncio.get_running_loop().time() + TYPING_S
-            self._something.set()
+            self._await(company)
         else:
             company.typing.pop(member.id, None)
         if known != on:
@@ -201,7 +212,7 @@ class Companies:
         company = self._rooms.get(room_id)
         if company is not None:
             company.poke(asyncio.get_running_loop().time())
-            self._something.set()
+            self._await(company)
 
     # -- looking after them
 
@@ -211,18 +222,18 @@ class Companies:
         keep_every_s = self._presence_s / KEPT
         keep_at = loop.time() + keep_every_s
         while True:
-            await self._wait(min([keep_at, *(self._due(company) for company in self._rooms.values())]))
+            await self._wait(min(keep_at, self._row[0][0]) if self._row else keep_at)
             try:
                 await self._let_go()
                 now = loop.time()
                 if now >= keep_at:
                     await self._limits.keep(list(self._places), self._presence_s)
                     keep_at = now + keep_every_s
-                for company in tuple(self._rooms.values()):
-                    self._wear_off(company, now)
-                    if now >= company.look_at:
-                        async with company.looking:
-                            await self._look(company)
+                for company in self._due(now):
+                    try:
+                        await self._see_to(company, now)
+                    finally:
+                        self._await(company)
             except StoreUnavailable:
                 keep_at = 0.0  # places may have expired meanwhile: nobody is to be told so who is still here
                 await asyncio.sleep(PAUSE_S)
@@ -235,8 +246,27 @@ class Companies:
             pass
         self._something.clear()
 
-    def _due(self, company: Company) -> float:
-        return min([company.look_at, *(until for _, until in company.typing.values())])
+    def _await(self, company: Company) -> None:
+        """Have a room seen to when it is due."""
+        due = company.due
+        if due < company.awaited_at:
+            company.awaited_at = due
+            heapq.heappush(self._row, (due, next(self._numbers), company))
+            self._something.set()
+
+    def _due(self, now: float) -> Iterator[Company]:
+        """The rooms that are to be seen to by now: of thousands that are followed, a few."""
+        while self._row and self._row[0][0] <= now:
+            due, _, company = heapq.heappop(self._row)
+            if due == company.awaited_at and company.users:
+                company.awaited_at = math.inf
+                yield company
+
+    async def _see_to(self, company: Company, now: float) -> None:
+        self._wear_off(company, now)
+        if now >= company.look_at:
+            async with company.looking:
+                await self._look(company)
 
     async def _let_go(self) -> None:
         if not self._leaving:

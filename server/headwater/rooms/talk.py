@@ -1,7 +1,9 @@
 """The use cases of those who are in a room: to say, change, take back, react, read, and stop an answer."""
 
+import asyncio
 import time
 from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
@@ -32,7 +34,7 @@ from headwater.rooms.company import Companies
 from headwater.rooms.rooms import Rooms, check_role, has_role
 from headwater.rooms.turns import Turns
 from headwater.runs import Runs
-from headwater.store.rooms import Change, Changed, Changing, Put, RoomStore
+from headwater.store.rooms import Change, Changed, Changing, Put, Room, RoomStore
 
 # Kinds of reactions on one message, and people on each: a page of messages must stay readable.
 REACTIONS_MAX = 50
@@ -75,6 +77,7 @@ class Talk:
         self._catalog = catalog
         self._metrics = metrics
         self._clock = clock
+        self._altering: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def say(self, principal: Principal, name: str, member: Member, message: commands.Message) -> Saying:
         """Say something; under the same `client_id` it is said once. Raises Forbidden, UnknownMessage, TooMany, …"""
@@ -208,6 +211,17 @@ class Talk:
     ) -> None:
         """Change a message as it stands; where that is so already, nothing."""
         room = await self._rooms.ready(principal, name, role)
+        turn = self._altering.setdefault((room.key.id, message_id), asyncio.Lock())
+        async with turn:  # else a crowd that likes an answer would keep each other, and its end, from being written
+            await self._alter_next(principal, room, message_id, decide)
+
+    async def _alter_next(
+        self,
+        principal: Principal,
+        room: Room,
+        message_id: str,
+        decide: Callable[[Place], Edited | Deleted | Reacted | None],
+    ) -> None:
         for _ in range(TRIES):
             place = await self._rooms.message(room.key.id, message_id, "message")
             if place.post.deleted:
