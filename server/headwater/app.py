@@ -156,11 +156,12 @@ async def _lifespan(
         budgets = RoomBudgets(limits)
         starter = Starter(rooms, catalog, quotas, budgets, hub.publish, executor.wake)
         turns = after.turns = Turns(rooms, starter, budgets, executor, use_cases.stop)
+        background = Background(store, rooms, executor)
         companies = Companies(worker, limits, hub, metrics, config.presence_s)
         doors = Rooms(rooms, hub, companies, catalog, config)
         talk = Talk(rooms, hub, doors, use_cases, turns, companies, catalog, metrics)
         await stack.enter_async_context(running(hub.look_after, access.look_after, *quotas.loops))
-        await stack.enter_async_context(running(companies.look_after, turns.sweep_for_ever))
+        await stack.enter_async_context(running(companies.look_after, turns.sweep_for_ever, background.sweep_for_ever))
         stack.push_async_callback(turns.close)
         await stack.enter_async_context(running(*executor.loops))
         stack.push_async_callback(forgetting.close)
@@ -180,7 +181,7 @@ async def _lifespan(
             runs=use_cases,
             rooms=doors,
             talk=talk,
-            background=Background(store, rooms, executor),
+            background=background,
             departures=departures,
             page_secret=page_secret,
         )

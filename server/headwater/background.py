@@ -50,6 +50,12 @@ class Background:
         self._executor.wake(run_id)
         await self.remove_expired()
 
+    async def sweep_for_ever(self) -> None:
+        """Remove what has expired also where nobody starts a run: in rooms, people may only talk."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            await self.remove_expired()
+
     async def remove_expired(self) -> None:
         """Remove expired runs, at most once in `SWEEP_EVERY_S`."""
         now = self._clock()

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from headwater.access import Quotas
 from headwater.config import Config
-from headwater.core.access import Principal
+from headwater.core.access import Principal, Role
 from headwater.core.events import Status
 from headwater.core.lifecycle import ENDED
 from headwater.core.position import Position
@@ -187,6 +187,7 @@ class Runs:
     async def cancel(self, principal: Principal, run_id: str) -> Answer:
         """Cancel, and wait a moment for the end that it causes. An ended run comes unchanged."""
         run = await self.find(principal, run_id)
+        _check_role(principal, run, "write")
         if run.status not in ENDED and (going := await self.stop(run_id)) is not None:
             with suppress(StoreUnavailable, UnknownRun):
                 await self._hub.wait_for_end(going, self._config.cancel_wait_s)
@@ -209,6 +210,7 @@ class Runs:
         run = await self.find(principal, run_id)
         if not principal.owns(run.owner):
             raise Forbidden("This run was shared with you: only its owner may delete it.")
+        _check_role(principal, run, "moderate")
         await self._store.delete(run_id)
         self._quotas.run_gone(run)
 
@@ -224,3 +226,12 @@ def _sees(principal: Principal, run: Run) -> bool:
     if run.room is not None and principal.rooms is not None and principal.role_in(room_key(run.room).name) is None:
         return run.id in principal.runs
     return principal.sees_run(run.owner, run.id)
+
+
+def _check_role(principal: Principal, run: Run, role: Role) -> None:
+    """Raises Forbidden where a claim gives less than this in the room that the run answers in."""
+    if run.room is None or principal.rooms is None or run.id in principal.runs:
+        return
+    name = room_key(run.room).name
+    if not principal.may_in(name, role):
+        raise Forbidden(f"This takes the role {role} in the room {name}.")

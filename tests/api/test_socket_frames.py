@@ -39,7 +39,7 @@ def a_connection() -> Any:
 async def test_nothing_comes_between_the_pieces_of_a_long_message() -> None:
     connection = a_connection()
     long = "a" * (2 * FRAGMENT_BYTES)
-    writing = asyncio.ensure_future(connection.write_all(frame_text(long.encode())))
+    writing = asyncio.ensure_future(connection.write_all(frame_text(long.encode()), lambda: None))
     await asyncio.sleep(0)
     connection.writable.set()  # the client took the first piece; who writes the next has yet to hear of it
     assert not connection.write(frame_text(b"between"))
@@ -52,7 +52,7 @@ async def test_nothing_comes_between_the_pieces_of_a_long_message() -> None:
 
 async def test_a_long_message_that_is_given_up_keeps_nobody_from_writing() -> None:
     connection = a_connection()
-    writing = asyncio.ensure_future(connection.write_all(frame_text(b"a" * (2 * FRAGMENT_BYTES))))
+    writing = asyncio.ensure_future(connection.write_all(frame_text(b"a" * (2 * FRAGMENT_BYTES)), lambda: None))
     await asyncio.sleep(0)
     writing.cancel()
     await asyncio.gather(writing, return_exceptions=True)

@@ -139,14 +139,14 @@ def test_a_ticket_lets_in_once_and_into_its_room_only(asking: ServerProcess) -> 
     denied(asking, 403, "forbidden", "attic", ticket=ticket(asking))
 
 
-@pytest.mark.parametrize("name", ["a" * 129, "a" * 10_000, "a%20b", "a%0Ab", "%C3%A4", "a/b", ""])
+@pytest.mark.parametrize("name", ["a" * 129, "a" * 10_000, ".", "..", "a%20b", "a%0Ab", "%C3%A4", "a/b", ""])
 def test_what_can_be_no_rooms_name_is_refused(asking: ServerProcess, name: str) -> None:
     with closing(sockets.create_connection(("127.0.0.1", asking.port), timeout=DEADLINE_S)) as connection:
         connection.sendall(upgrade(asking, name))
         assert connection.recv(65_536).startswith(b"HTTP/1.1 4")
 
 
-@pytest.mark.parametrize("name", ["a" * 128, "A.b_c~d-1", ".."])
+@pytest.mark.parametrize("name", ["a" * 128, "A.b_c~d-1", "..."])
 def test_what_can_be_is_not(asking: ServerProcess, name: str) -> None:
     with closing(sockets.create_connection(("127.0.0.1", asking.port), timeout=DEADLINE_S)) as connection:
         connection.sendall(upgrade(asking, name))

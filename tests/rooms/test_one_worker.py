@@ -10,11 +10,11 @@ from starlette.applications import Starlette
 
 from headwater import Config, create_app, lifespan
 from headwater.core.access import Principal
-from headwater.core.commands import PAGE, TEXT_CHARS, Edit, Message, React
+from headwater.core.commands import PAGE, TEXT_CHARS, Edit, Message, React, ReadTo
 from headwater.core.members import member_of
 from headwater.core.room import RoomSettings
 from headwater.core.run import RunRequest
-from headwater.errors import StoreUnavailable, TooMany, UnknownRun
+from headwater.errors import Forbidden, StoreUnavailable, TooMany, UnknownRun
 from headwater.formats.room import RoomOverSocket
 from headwater.rooms.company import Company
 from headwater.rooms.rooms import Visit
@@ -184,6 +184,45 @@ async def test_a_claim_on_some_rooms_shows_no_run_of_another(worker: Worker) -> 
     assert await listed(worker, other) == []
     shared = somebody("user:eve", scopes=frozenset(), rooms={}, runs=frozenset({run_id}))
     assert (await runs.find(shared, run_id)).id == run_id
+
+
+async def test_a_claim_reaches_as_far_in_a_rooms_runs_as_in_the_room(worker: Worker) -> None:
+    runs, scopes = worker.state["runs"], frozenset({"runs:read", "runs:write"})
+    await worker.say("1", "how?", mentions=("thinker",))
+    (run_id,) = await eventually(lambda: listed(worker, somebody("key:1", scopes=scopes)))
+    watches, writes, moderates = (
+        somebody("user:bob", scopes=scopes, rooms={"lobby": role}) for role in ("read", "write", "moderate")
+    )
+    with pytest.raises(Forbidden, match="the role write in the room lobby"):
+        await runs.cancel(watches, run_id)
+    assert (await runs.cancel(writes, run_id)).run.status == "cancelled"
+    with pytest.raises(Forbidden, match="the role moderate in the room lobby"):
+        await runs.delete(writes, run_id)
+    await runs.delete(moderates, run_id)
+
+
+async def test_who_makes_a_room_that_another_makes_at_once_sets_it_or_is_refused(worker: Worker) -> None:
+    rooms = worker.state["rooms"]
+    admin = somebody(scopes=frozenset({"admin"}))
+    both = await asyncio.gather(
+        *(rooms.put(who, "new", RoomSettings(title=who.subject)) for who in (worker.ann, admin)), return_exceptions=True
+    )
+    room = await rooms.find(admin, "new")
+    done = [put for put in both if not isinstance(put, BaseException)]
+    assert room.settings.title in [put[0].settings.title for put in done]
+    assert all(isinstance(put, Forbidden) for put in both if put not in done)
+    assert [made for _, made in done].count(True) == 1
+
+
+async def test_only_the_marks_of_those_who_are_there_are_told(worker: Worker) -> None:
+    said = await worker.say("1")
+    gone = member_of(somebody("user:gone"), None)
+    read = ReadTo(position=str(said.place.created))
+    for member in (gone, member_of(worker.ann, None)):
+        await worker.state["talk"].mark(worker.ann, "lobby", member, read)
+    visit = await worker.enter()
+    visit.close()
+    assert visit.joined.marks == {"user:ann": 1}
 
 
 async def listed(worker: Worker, principal: Principal) -> list[str]:

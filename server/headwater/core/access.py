@@ -73,6 +73,11 @@ class Principal(Struct, frozen=True, kw_only=True):
             return "moderate"
         return "write" if "rooms:write" in self.scopes else "read" if "rooms:read" in self.scopes else None
 
+    def may_in(self, room: str, role: Role) -> bool:
+        """Whether it may do in a room of its tenant what takes this role."""
+        has = self.role_in(room)
+        return has is not None and ROLES.index(has) >= ROLES.index(role)
+
 
 ANONYMOUS: Final = Principal(tenant=DEFAULT_TENANT, subject="anonymous", scopes=SCOPES)
 """Whoever reaches a server that asks nobody who they are."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import ClassVar
 
 from headwater.broadcaster.base import Broadcaster
@@ -10,7 +11,7 @@ from headwater.core.events import Entry
 from headwater.core.position import START, Position
 from headwater.core.room import Deleted, Edited, RoomEvent, RunEnded, Said, room_events
 from headwater.core.run import RunRequest
-from headwater.errors import HeadwaterError, StoreUnavailable, UnknownRoom
+from headwater.errors import DamagedLog, HeadwaterError, StoreUnavailable, UnknownRoom
 from headwater.formats.base import Frame, Head
 from headwater.formats.room import AnswerForm, RoomForm, RoomFrame
 from headwater.hub.cursor import WRITE_THROUGH_BYTES, Cursor, Line
@@ -125,9 +126,14 @@ class RoomCursor(Cursor):
         """Called once it is closed."""
 
     async def open(self, run_id: str, position: Position | None) -> None:
-        """Follow an answer too, from a position, or from a snapshot. Raises StoreUnavailable, DamagedLog."""
+        """Follow an answer too, from a position, or from a snapshot; of one that is damaged the end says what there is.
+
+        Raises StoreUnavailable.
+        """
         if run_id not in self._answers:
-            answer = await self._follow(self, run_id, position)
+            answer = None
+            with suppress(DamagedLog):
+                answer = await self._follow(self, run_id, position)
             if answer is not None:
                 self._answers[run_id] = answer
 

@@ -235,7 +235,9 @@ class Companies:
                     finally:
                         self._await(company)
             except StoreUnavailable:
-                keep_at = 0.0  # places may have expired meanwhile: nobody is to be told so who is still here
+                keep_at = 0.0  # what it lost, or what expired meanwhile, is to be there again before anybody looks
+                for company in self._rooms.values():
+                    company.poke(loop.time())
                 await asyncio.sleep(PAUSE_S)
 
     async def _wait(self, until: float) -> None:

@@ -6,11 +6,11 @@ import msgspec
 
 from headwater.config import Config
 from headwater.core import commands
-from headwater.core.access import ROLES, Principal, Role
+from headwater.core.access import Principal, Role
 from headwater.core.members import member_of
 from headwater.core.news import Removed
 from headwater.core.position import Position, parse_position
-from headwater.core.pushes import Joined, Member, You, encode_push, view
+from headwater.core.pushes import Joined, Member, Presence, You, encode_push, view
 from headwater.core.room import Place, RoomKey, RoomSettings, encode_post, run_id_of
 from headwater.errors import Forbidden, Invalid, UnknownMessage, UnknownModel, UnknownRoom
 from headwater.formats.room import RoomForm, RoomOverEvents, pushes_of
@@ -57,7 +57,10 @@ class Rooms:
                 raise Invalid(error.detail, field="model") from None
         is_new = await self._store.get(key.id) is None
         check_role(principal, name, "write" if is_new else "moderate")
-        return await self._store.put(key, settings, replace=not is_new)
+        room, made = await self._store.put(key, settings, replace=not is_new)
+        if is_new and not made:  # somebody else made it meanwhile
+            return await self.put(principal, name, settings)
+        return room, made
 
     async def find(self, principal: Principal, name: str) -> Room:
         """The room. Raises UnknownRoom, Forbidden."""
@@ -116,7 +119,7 @@ class Rooms:
 
     async def make(self, principal: Principal, key: RoomKey) -> Room:
         """The room that is not there. Raises UnknownRoom where somebody must make it first."""
-        if not self._config.rooms_on_the_fly or not has_role(principal, key.name, "write"):
+        if not self._config.rooms_on_the_fly or not principal.may_in(key.name, "write"):
             raise UnknownRoom(f"There is no room {key.name}. Make it first: PUT /v1/rooms/{key.name}.")
         room, _ = await self._store.put(key, RoomSettings(), replace=False)
         return room
@@ -173,11 +176,13 @@ class Rooms:
             leave()
             raise
         cursor.on_closed = leave
-        if not entered.joined:
+        members = self._companies.members(room_id)
+        if entered.joined:
+            cursor.say_first(RoomOverEvents.push(Presence(joined=members, left=[])))
+        else:
             watcher = member_of(principal, None)
             you = You(watcher.id, watcher.name, principal.role_in(name) or "read")
-            joined = _joined(entered, at, you, self._companies.members(room_id))
-            cursor.say_first(RoomOverEvents.push(joined, at))
+            cursor.say_first(RoomOverEvents.push(_joined(entered, at, you, members), at))
         return cursor
 
     async def _enter(self, principal: Principal, key: RoomKey, since: Position | None) -> Entered:
@@ -218,21 +223,17 @@ def _standing(entered: Entered, since: Position | None) -> Position:
 
 
 def _joined(entered: Entered, at: Position, you: You, members: list[Member]) -> Joined:
+    there = {you.id, *(member.id for member in members)}
+    marks = {member: seq for member, seq in entered.marks.items() if member in there}
     if entered.joined:
         events = [msgspec.Raw(encode_push(push)) for push, _ in pushes_of(entered.entries)]
-        return Joined(position=str(at), recovered=True, you=you, members=members, events=events, marks=entered.marks)
+        return Joined(position=str(at), recovered=True, you=you, members=members, events=events, marks=marks)
     places = {place.post.id: place for place in (*(place for _, place in entered.open), *entered.page)}
     messages = [view(place) for place in sorted(places.values(), key=lambda place: place.created.seq)]
-    return Joined(position=str(at), recovered=False, you=you, members=members, messages=messages, marks=entered.marks)
-
-
-def has_role(principal: Principal, name: str, role: Role) -> bool:
-    """Whether the principal may do in the room what takes this role."""
-    has = principal.role_in(name)
-    return has is not None and ROLES.index(has) >= ROLES.index(role)
+    return Joined(position=str(at), recovered=False, you=you, members=members, messages=messages, marks=marks)
 
 
 def check_role(principal: Principal, name: str, role: Role) -> None:
     """Raises Forbidden where it may not."""
-    if not has_role(principal, name, role):
+    if not principal.may_in(name, role):
         raise Forbidden(f"This takes the role {role} in the room {name}.")

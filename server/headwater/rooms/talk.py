@@ -31,12 +31,12 @@ from headwater.hub import Hub
 from headwater.metrics import Metrics
 from headwater.providers.catalog import Catalog
 from headwater.rooms.company import Companies
-from headwater.rooms.rooms import Rooms, check_role, has_role
+from headwater.rooms.rooms import Rooms, check_role
 from headwater.rooms.turns import Turns
 from headwater.runs import Runs
 from headwater.store.rooms import Change, Changed, Changing, Put, Room, RoomStore
 
-# Kinds of reactions on one message, and people on each: a page of messages must stay readable.
+# Kinds of reactions on one message, and reactions in all: each is written with all the others.
 REACTIONS_MAX = 50
 REACTORS_MAX = 1_000
 # Answers that a room waits for: nobody reads more, and each look at them reads all.
@@ -177,7 +177,7 @@ class Talk:
 
         def decide(place: Place) -> Deleted | None:
             post = place.post
-            if post.by != member.id and not has_role(principal, name, "moderate"):
+            if post.by != member.id and not principal.may_in(name, "moderate"):
                 raise Forbidden("Only who said it, or a moderator, may delete it.")
             if post.status == "in_progress":
                 raise Conflict("The answer still grows: cancel it, and delete it once it has ended.")
@@ -193,8 +193,8 @@ class Talk:
             those = reactions.get(command.reaction, ())
             if (member.id in those) == command.on:
                 return None
-            if command.on and len(those) >= REACTORS_MAX:
-                raise TooMany(f"{REACTORS_MAX} people have reacted so, as many as may.", limit=REACTORS_MAX)
+            if command.on and sum(map(len, reactions.values())) >= REACTORS_MAX:
+                raise TooMany(f"A message bears at most {REACTORS_MAX} reactions.", limit=REACTORS_MAX)
             if command.on and not those and len(reactions) >= REACTIONS_MAX:
                 raise TooMany(f"A message bears at most {REACTIONS_MAX} kinds of reactions.", limit=REACTIONS_MAX)
             return Reacted(place.post.id, member.id, command.reaction, command.on, self._clock())

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -209,7 +209,7 @@ class RoomLine:
                 tries = tries + 1 if frame is _AGAIN else 0
                 if frame is not _AGAIN:
                     cursor.writing()
-                    await self._write(frame.data)
+                    await self._write(frame.data, cursor.writing)
                     cursor.written()
         except HeadwaterError as error:
             log.warning("%r ends early: %s", cursor, error.detail)
@@ -238,19 +238,22 @@ class RoomLine:
 
     async def _send(self, push: Push) -> None:
         """Raises WebSocketDisconnect where the client takes nothing any more."""
+        loop, within_s = asyncio.get_running_loop(), self._state["config"].slow_reader_s
         try:
-            async with asyncio.timeout(self._state["config"].slow_reader_s):
-                await self._write(frame_text(encode_push(push)))
+            async with asyncio.timeout(within_s) as limit:
+                await self._write(frame_text(encode_push(push)), lambda: limit.reschedule(loop.time() + within_s))
         except TimeoutError:
             raise WebSocketDisconnect(1006) from None  # no close frame would reach it either
 
-    async def _write(self, data: bytes) -> None:
+    async def _write(self, data: bytes, on_taken: Callable[[], None]) -> None:
+        """Write messages, and tell of each piece that the client has room for: a slow one takes a long one, too."""
         async with self._writing:
             if self._connection is not None:
-                await self._connection.write_all(data)
+                await self._connection.write_all(data, on_taken)
             else:
                 for message in messages_in(data):
                     await self._socket.send_text(message)
+                    on_taken()
 
     async def _close(self, close: Close) -> None:
         try:

@@ -1,6 +1,7 @@
 """uvicorn's WebSocket, with an answer to every handshake and an end to every connection."""
 
 import asyncio
+from collections.abc import Callable
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -86,14 +87,15 @@ class SocketConnection(WebSocketsSansIOProtocol):
         self.transport.write(data)
         return True
 
-    async def write_all(self, data: bytes) -> None:
-        """Write frames as the client takes them. Another message must not be begun meanwhile; pings are answered."""
+    async def write_all(self, data: bytes, on_taken: Callable[[], None]) -> None:
+        """Write frames as the client takes them, and tell of each. Another message must not be begun meanwhile."""
         self.amid_message = True  # the client may have room again before this goes on
         try:
             for frame in frames_in(data):
                 await self.writable.wait()
                 if self.close_sent or self.transport.is_closing():
                     return
+                on_taken()
                 self.transport.write(frame)
             await self.writable.wait()
         finally:
