@@ -19,14 +19,14 @@ pytestmark = pytest.mark.anyio
 
 # Loopback swallows megabytes unless both ends are told not to.
 SEND_BUFFER, RECEIVE_BUFFER = 8_192, 4_096
-TOKENS = 2_000
+TOKENS = 1_200
 # As many deltas of 1 KB, each with its number.
 LONG = Script(pieces=[f"{number:<1024}" for number in range(TOKENS)], interval_s=0.001)
 MODELS = {"long": LONG}
 SLEEPERS = 20
 SAID = 30
 # What one who reads nothing may keep of the server's memory: a piece that is being written, and what lies before it.
-KEPT_BYTES = 512 * 1024
+KEPT_BYTES = 384 * 1024
 SLOW_S = 1.5
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from headwater.core.room import Deleted, RunEnded, RunStarted, Said, answer_of, room_events, run_id_of
 from headwater.core.run import Message
+from headwater.rooms import turns
 from headwater.rooms.starter import PAGE
 from headwater.store.sqlite import SqliteStore
 from headwater.tasks import running
@@ -254,6 +255,19 @@ async def test_a_sweep_finds_what_a_dead_worker_left(make_house: MakeHouse, room
     async with running(house.turns.sweep_for_ever):
         await ask_nobody(rooms, room_id, "one?")
         await house.answering("one?")
+
+
+async def test_sweeps_come_by_all_rooms_however_many_wait(
+    make_house: MakeHouse, rooms: FaultyRooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "SWEEP_MAX", 1)
+    house = await make_house(sweep_s=0.01, left_s=0.02)
+    names = ("one", "two", "three")
+    for name in names:
+        await ask_nobody(rooms, await a_room(rooms, name), f"{name}?")
+    async with running(house.turns.sweep_for_ever):
+        for name in names:
+            await house.answering(f"{name}?")
 
 
 async def test_a_sweep_leaves_a_new_turn_to_its_own_worker(make_house: MakeHouse, rooms: FaultyRooms) -> None:

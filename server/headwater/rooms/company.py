@@ -236,8 +236,8 @@ class Companies:
                         self._await(company)
             except StoreUnavailable:
                 keep_at = 0.0  # what it lost, or what expired meanwhile, is to be there again before anybody looks
-                for company in self._rooms.values():
-                    company.poke(loop.time())
+                for room_id in self._rooms:
+                    self._poke(room_id)
                 await asyncio.sleep(PAUSE_S)
 
     async def _wait(self, until: float) -> None:

@@ -22,8 +22,10 @@ log = logging.getLogger("headwater.rooms")
 SWEEP_S: Final = 1.0
 # What waits for longer than this may have been left by a worker that died; until then it is its own worker's.
 LEFT_S: Final = 2.0
-# Rooms looked after in one sweep; the next comes soon.
+# Rooms looked after in one sweep; the next comes soon, and goes on with others.
 SWEEP_MAX: Final = 500
+# When a room was first seen waiting is remembered for so long: within it, sweeps come by 30,000 rooms.
+SEEN_S: Final = 60.0
 # Turns of a room that are refused in one go; others must have theirs, and the next sweep comes soon.
 LOOKS_MAX: Final = 100
 
@@ -156,9 +158,9 @@ class Turns:
                 since = {}  # those whose worker is there come first after an outage, too
                 continue
             now = loop.time()
-            since = {room_id: since.get(room_id, now) for room_id in waiting}
-            for room_id, first in since.items():
-                if now - first >= self._left_s:
+            since = {room_id: first for room_id, first in since.items() if now - first < SEEN_S}
+            for room_id in waiting:
+                if now - since.setdefault(room_id, now) >= self._left_s:
                     self.advance(room_id)
 
     async def close(self) -> None:
