@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+from headwater.core.room import ROOM_BYTES_MAX
 from headwater.store.base import Store
 from headwater.store.limits import Limits
 from headwater.store.rooms import RoomStore
@@ -30,8 +31,8 @@ class StoreMaker(ABC):
         """The limits beside an open store of this maker."""
 
     @abstractmethod
-    def rooms(self, store: Store) -> RoomStore:
-        """The rooms beside an open store of this maker."""
+    def rooms(self, store: Store, *, kept_bytes: int = ROOM_BYTES_MAX) -> RoomStore:
+        """The rooms beside an open store of this maker, with so many bytes of each log kept."""
 
     @abstractmethod
     async def advance(self, seconds: float) -> None:

@@ -3,6 +3,7 @@
 import secrets
 import time
 
+from headwater.core.room import ROOM_BYTES_MAX
 from headwater.redis_client import RedisClient
 from headwater.store.base import Store
 from headwater.store.redis import RedisLimits, RedisRooms, RedisStore, RedisVault
@@ -47,10 +48,10 @@ class RedisMaker(StoreMaker):
         assert isinstance(store, RedisStore)
         return RedisLimits(store._client, prefix=self.prefix, clock=lambda: self.now)
 
-    def rooms(self, store: Store) -> RedisRooms:
+    def rooms(self, store: Store, *, kept_bytes: int = ROOM_BYTES_MAX) -> RedisRooms:
         assert isinstance(store, RedisStore)
         worker = f"w{self._made.index(store)}"
-        return RedisRooms(store._client, worker, prefix=self.prefix, clock=lambda: self.now)
+        return RedisRooms(store._client, worker, prefix=self.prefix, kept_bytes=kept_bytes, clock=lambda: self.now)
 
     async def advance(self, seconds: float) -> None:
         self.now = round(self.now + seconds, 3)

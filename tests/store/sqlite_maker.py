@@ -1,5 +1,6 @@
 """SQLite stores with a clock that a test sets."""
 
+from headwater.core.room import ROOM_BYTES_MAX
 from headwater.store.base import Store
 from headwater.store.sqlite import SqliteLimits, SqliteRooms, SqliteStore, SqliteVault
 from tests.store.maker import StoreMaker
@@ -36,9 +37,9 @@ class SqliteMaker(StoreMaker):
         assert isinstance(store, SqliteStore)
         return SqliteLimits(store)
 
-    def rooms(self, store: Store) -> SqliteRooms:
+    def rooms(self, store: Store, *, kept_bytes: int = ROOM_BYTES_MAX) -> SqliteRooms:
         assert isinstance(store, SqliteStore)
-        return SqliteRooms(store)
+        return SqliteRooms(store, kept_bytes=kept_bytes)
 
     async def advance(self, seconds: float) -> None:
         self.now += seconds

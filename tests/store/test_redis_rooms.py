@@ -398,37 +398,56 @@ async def test_foreign_entries_in_a_rooms_log_stop_changes_but_no_end(
     assert one.run_id not in [run_id_of(lobby, turn.id) for turn in await rooms.turns(lobby)]
 
 
-JUNK = {"settings": "junk", "top": "junk", "trimmed": "junk", "keep": "junk", "created": "junk"}
-
-
-@pytest.mark.parametrize("field", JUNK)
+@pytest.mark.parametrize("field", ["settings", "top", "trimmed", "keep", "keep_bytes", "bytes", "created"])
 async def test_a_room_with_junk_in_it_is_damaged_and_is_left_out_of_lists(
     maker: RedisMaker, store: RedisStore, rooms: RedisRooms, redis: Redis, lobby: str, field: str
 ) -> None:
     one, fine = await answering(store, rooms, lobby), await a_room(rooms, "fine")
-    await redis.hset(Keys(maker.prefix).room(lobby), field, JUNK[field])
+    await redis.hset(Keys(maker.prefix).room(lobby), field, "junk")
     if field in ("settings", "top", "created"):
         assert await damaged(rooms.get(lobby))
         listed, _ = await rooms.list_rooms("acme", before=None, limit=5)
         assert [room.key.id for room in listed] == [fine]
-    if field in ("top", "trimmed", "keep"):
+    if field in ("top", "trimmed", "keep", "keep_bytes", "bytes"):
         assert await damaged(rooms.change(lobby, saying(said())))
     assert (await rooms.tops([lobby]) == [None]) == (field == "top")
     await one.write(STOP)
 
 
 @pytest.mark.parametrize("junk", ["", "junk", "1-1 2-2 3", "1-1 2-2 0 {}", "1-1 2-2 99999 x"])
-async def test_a_message_that_is_junk_is_damaged_and_its_answer_ends(
+async def test_a_message_that_is_junk_is_damaged_and_those_who_follow_are_told_the_end_of_its_answer(
     maker: RedisMaker, store: RedisStore, rooms: RedisRooms, redis: Redis, lobby: str, junk: str
 ) -> None:
     one = await answering(store, rooms, lobby)
-    answer = answer_of(one.run_id)
-    await redis.hset(Keys(maker.prefix).posts(lobby), answer, junk)
+    answer, posts = answer_of(one.run_id), Keys(maker.prefix).posts(lobby)
+    await redis.hset(posts, answer, junk)
     assert await damaged(rooms.find(lobby, [answer]))
     assert await damaged(rooms.page(lobby, before=None, limit=5))
-    await one.write(Text("a"), STOP)
+    async with Listener(redis, maker.prefix, lobby) as listener:
+        await one.write(Text("a"), STOP)
+        told = decode_news((await listener.next())[1])
+    (ended,) = (await events_of(rooms, lobby))[-1:]
+    assert isinstance(ended, RunEnded) and (ended.message, ended.text) == (answer, "a")
+    assert told == (await log_of(rooms, lobby))[-1]
+    assert await redis.hget(posts, answer) == junk.encode()
+    assert one.run_id not in [run_id_of(lobby, turn.id) for turn in await rooms.turns(lobby)]
     run = await store.get(one.run_id)
     assert run is not None and run.status == "completed"
+
+
+async def test_of_an_answer_whose_message_is_gone_the_room_hears_the_end(
+    maker: RedisMaker, store: RedisStore, rooms: RedisRooms, redis: Redis, lobby: str
+) -> None:
+    one, run = await answering(store, rooms, lobby), await an_open_answer(rooms, lobby)
+    keys = Keys(maker.prefix)
+    await redis.hdel(keys.posts(lobby), answer_of(one.run_id), answer_of(run.id))
+    await one.write(Text("a"), STOP)
+    await store.cancel(run.id, new_tag())
+    ends = (await events_of(rooms, lobby))[-2:]
+    assert [(end.run, end.text) for end in ends if isinstance(end, RunEnded)] == [(one.run_id, "a"), (run.id, "")]
+    assert await rooms.find(lobby, [answer_of(one.run_id), answer_of(run.id)]) == [None, None]
+    assert (len(await rooms.turns(lobby)), await redis.zcard(keys.open(lobby))) == (1, 1), "of one that still grows"
+    assert await damaged(rooms.page(lobby, before=None, limit=9))
 
 
 async def test_a_room_that_was_lost_lets_its_runs_end_and_begins_anew(
@@ -448,6 +467,18 @@ async def test_a_room_that_was_lost_lets_its_runs_end_and_begins_anew(
     assert await rooms.turns(lobby) == []
     listed, _ = await rooms.list_rooms("acme", before=None, limit=5)
     assert [room.key.name for room in listed] == ["lobby", "later"], "it is the newest now"
+
+
+async def test_a_room_that_was_made_anew_is_told_of_no_end_from_before(
+    maker: RedisMaker, store: RedisStore, rooms: RedisRooms, redis: Redis, lobby: str
+) -> None:
+    one = await answering(store, rooms, lobby)
+    await redis.delete(Keys(maker.prefix).room(lobby))
+    await rooms.put(RoomKey("acme", "lobby"), RoomSettings(), replace=False)
+    await one.write(Text("a"), STOP)
+    assert await log_of(rooms, lobby) == []
+    run = await store.get(one.run_id)
+    assert run is not None and run.status == "completed"
 
 
 async def test_of_a_removed_room_no_key_is_left(
@@ -540,17 +571,6 @@ async def test_a_mark_of_waiting_turns_is_forgotten_when_they_are_over_but_not_a
     assert (await rooms.waiting(10), await redis.zcard(name)) == ([], 0)
     await ask(rooms, room_id)
     assert await rooms.waiting(10) == [room_id]
-
-
-async def test_every_room_with_a_turn_that_waits_is_found_a_few_at_a_time(rooms: RedisRooms, maker: RedisMaker) -> None:
-    ids = [await a_room(rooms, name) for name in "abcde"]
-    for room_id in ids:
-        await ask(rooms, room_id)
-    found: list[str] = []
-    for _ in range(3):
-        await maker.advance(1)
-        found += await rooms.waiting(2)
-    assert set(found) == set(ids)
 
 
 async def test_a_room_that_is_set_anew_while_it_is_looked_at_is_looked_at_again(

@@ -61,25 +61,42 @@ async def test_a_run_whose_log_is_damaged_ends_in_its_room_without_output(maker:
     assert await rooms.turns(room_id) == []
 
 
-@pytest.mark.parametrize("gone", ["rooms", "posts", "turns"])
-async def test_a_run_ends_whatever_its_room_lacks(maker: SqliteMaker, gone: str) -> None:
+@pytest.mark.parametrize(
+    ("gone", "told"),
+    [(("rooms",), False), (("posts",), True), (("turns",), True), (("turns", "posts"), False)],
+    ids=["the room", "its message", "its turn", "turn and message"],
+)
+async def test_a_run_ends_whatever_its_room_lacks_and_the_room_is_told_if_it_knows_of_it(
+    maker: SqliteMaker, gone: tuple[str, ...], told: bool
+) -> None:
     store = await maker.open()
     rooms = maker.rooms(store)
-    one = await answering(store, rooms, await a_room(rooms))
-    await damage(store, f"DELETE FROM {gone}")
+    room_id = await a_room(rooms)
+    one = await answering(store, rooms, room_id)
+    for table in gone:
+        await damage(store, f"DELETE FROM {table}")
     await one.write(Text("a"), STOP)
     run = await store.get(one.run_id)
     assert run is not None and run.status == "completed"
+    events = [] if "rooms" in gone else await events_of(rooms, room_id)
+    assert [(event.run, event.text) for event in events if isinstance(event, RunEnded)] == [(run.id, "a")] * told
 
 
-async def test_a_run_ends_though_its_message_cannot_be_read(maker: SqliteMaker) -> None:
+async def test_of_an_answer_whose_message_cannot_be_read_the_room_hears_the_end(maker: SqliteMaker) -> None:
     store = await maker.open()
     rooms = maker.rooms(store)
     room_id = await a_room(rooms)
     one = await answering(store, rooms, room_id)
     await damage(store, "UPDATE posts SET body = '[' WHERE id = ?", answer_of(one.run_id))
-    await one.write(STOP)
+    await one.write(Text("a"), STOP)
+    event = (await events_of(rooms, room_id))[-1]
+    assert isinstance(event, RunEnded) and (event.message, event.text) == (answer_of(one.run_id), "a")
     assert await rooms.turns(room_id) == []
+    with pytest.raises(DamagedLog):
+        await rooms.find(room_id, [event.message])
+    await rooms.put(RoomKey("acme", "lobby"), RoomSettings(retention=Retention(count=1)), replace=True)
+    await say(rooms, room_id)
+    assert count(store, "posts") == 1, "what is left of it goes in its time"
 
 
 @pytest.mark.parametrize(
@@ -155,6 +172,21 @@ async def test_a_long_log_is_trimmed_little_by_little(maker: SqliteMaker, monkey
     await maker.advance(70)
     assert [await rooms.trim(10) for _ in range(4)] == [1, 1, 0, 0]
     assert (count(store, "room_entries"), await joins(rooms, room_id, places[-1].created)) == (0, True)
+
+
+async def test_long_messages_after_many_short_ones_are_bounded_in_bytes_before_long(
+    maker: SqliteMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room_logs, "TRIMMED_MAX", 3)
+    store = await maker.open()
+    rooms = maker.rooms(store, kept_bytes=2_000)
+    room_id = await a_room(rooms)
+    await say_all(rooms, room_id, *"abcdefgh")
+    left = []
+    for _ in range(5):
+        await say(rooms, room_id, "x" * 1_500)
+        left.append(count(store, "room_entries"))
+    assert left == [6, 4, 2, 1, 1]
 
 
 async def test_nothing_is_left_in_any_table_of_a_removed_room(maker: SqliteMaker) -> None:

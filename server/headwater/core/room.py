@@ -68,6 +68,9 @@ def answer_of(run_id: str) -> str:
 # A day of a lively room, and as much as one is ever read back.
 EVENTS_KEPT: Final = 10_000
 EVENTS_KEPT_MAX: Final = 1_000_000
+# Of a room's log, however few its events are, since all rooms share one disk or memory: 400,000 lines, or 1,000 of the
+# longest messages. The messages as they stand take about as much again at most, for each event makes or changes one.
+ROOM_BYTES_MAX: Final = 64 * 1024 * 1024
 # Some 8,000 tokens: small models' whole context.
 CONTEXT_BYTES: Final = 32 * 1024
 # A century: what goes on for ever says nothing.

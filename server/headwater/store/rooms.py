@@ -7,7 +7,8 @@ lost answer, and any method raises `StoreUnavailable` when the store could not a
 
 A run of a room lies beside it: `Run.room` names the room, and the step that writes such a run's `end`, whoever does it
 (`Store.append`, `Store.cancel`, `Store.give_up`), also writes a `RunEnded` with all of the output on top of the room's
-log, under the tag of the end, changes the answer's message, and removes the turn.
+log, under the tag of the end, changes the answer's message, and removes the turn. Of a message that is gone or damaged
+those who follow are told all the same; a room that knows neither the turn nor the message is told nothing.
 """
 
 from abc import abstractmethod
@@ -149,7 +150,8 @@ class RoomStore(Logs):
         used by the message that this change makes → STORED, with the entry as it was stored; `once` was used
         otherwise → SEEN; a message's version is another → CHANGED; else it is STORED. Then what the room's retention
         lets go is trimmed, oldest first: log entries, and with them the messages that they created, but of an
-        open answer's the message stays until it ends.
+        open answer's the message stays until it ends. So is what is beyond the bytes that the engine keeps of a log
+        (as they were when the room was set), but never the newest entry.
         """
 
     @abstractmethod
@@ -174,7 +176,7 @@ class RoomStore(Logs):
 
     @abstractmethod
     async def waiting(self, limit: int) -> list[str]:
-        """Rooms with turns that wait, in no order. Some may have none any more."""
+        """Rooms with turns that wait, those first that were told of least lately. Some may have none any more."""
 
     @abstractmethod
     async def enter(self, room_id: str, since: Position | None, *, max_bytes: int, page: int) -> Entered | None:

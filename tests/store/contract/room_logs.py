@@ -1,9 +1,12 @@
 """Contract: a room's log from a position, what it lets go, and coming in."""
 
+from collections.abc import Sequence
+
 from headwater.core.events import Entry, Text
 from headwater.core.lifecycle import end_finished
 from headwater.core.position import START, Position
 from headwater.core.room import (
+    Place,
     Retention,
     RoomKey,
     RoomSettings,
@@ -24,6 +27,7 @@ from tests.store.talking import (
     an_open_answer,
     ask,
     begin,
+    editing,
     events_of,
     find,
     joins,
@@ -38,6 +42,11 @@ from tests.store.talking import (
 )
 
 STOP = end_finished("stop", None)
+
+
+def size_of(entries: Sequence[Entry]) -> int:
+    """How many bytes these are in a log."""
+    return sum(len(encode_room_events(room_events(entry))) for entry in entries)
 
 
 def several(*texts: str) -> Change:
@@ -130,6 +139,67 @@ class Trimming:
         await say(rooms, room_id, "i")
         page, _ = await rooms.page(room_id, before=None, limit=9)
         assert [place.post.text for place in page] == ["h", "i"]
+
+    async def test_by_bytes_the_oldest_go_and_the_newest_stays(self, store: Store, make_store: StoreMaker) -> None:
+        limit = 1_500
+        rooms = make_store.rooms(store, kept_bytes=limit)
+        room_id, places, sizes, kept = await a_room(rooms), list[Place](), list[int](), 0
+        for length in (10, 500, 20, 900, 5, 700, 5_000, 5, 5, 5, 1_000, 2_000, 10):
+            places.append(await say(rooms, room_id, "x" * length))
+            at = [START, *[place.created for place in places]]
+            sizes.append(size_of(await log_of(rooms, room_id, at[-2])))
+            while sum(sizes[kept:]) > limit and kept < len(sizes) - 1:
+                kept += 1
+            assert [entry.position for entry in await log_of(rooms, room_id, at[kept])] == at[kept + 1 :]
+            assert await rooms.page(room_id, before=None, limit=99) == (places[kept:], False)
+            assert not [position for position in at[:kept] if await joins(rooms, room_id, position)]
+
+    async def test_edits_of_one_message_are_bounded_in_bytes_too(self, store: Store, make_store: StoreMaker) -> None:
+        rooms = make_store.rooms(store, kept_bytes=1_500)
+        room_id = await a_room(rooms)
+        place = await say(rooms, room_id)
+        entries = []
+        for _ in range(3):
+            entries.append(await store_change(rooms, room_id, editing(place, "x" * 600)))
+            place = Place(place.post, place.created, entries[-1].position)
+        assert await log_of(rooms, room_id, entries[0].position) == entries[1:]
+        assert await rooms.find(room_id, [place.post.id]) == [None], "it went with the event that said it"
+
+    async def test_bytes_that_went_by_count_or_age_are_counted_no_more(
+        self, store: Store, make_store: StoreMaker
+    ) -> None:
+        rooms = make_store.rooms(store, kept_bytes=3 * len(encode_room_events((said("a"),))))
+        room_id = await a_room(rooms, retention=Retention(count=2, age_s=60))
+        for _ in range(3):
+            places = await say_all(rooms, room_id, *"abcde")
+            assert await rooms.page(room_id, before=None, limit=9) == (places[-2:], False)
+            await make_store.advance(70)
+            assert await rooms.trim(10) == 1
+        await rooms.put(RoomKey("acme", "lobby"), RoomSettings(), replace=True)
+        places = await say_all(rooms, room_id, *"abcd")
+        assert await rooms.page(room_id, before=None, limit=9) == (places[1:], False)
+
+    async def test_the_end_of_an_answer_counts_with_all_of_its_text(self, store: Store, make_store: StoreMaker) -> None:
+        rooms = make_store.rooms(store, kept_bytes=1_500)
+        room_id = await a_room(rooms)
+        one = await take(store, (await an_open_answer(rooms, room_id)).id)
+        begun = (await log_of(rooms, room_id))[-1].position
+        await one.write(Text("x" * 2_000), STOP)
+        assert not await joins(rooms, room_id, START)
+        (event,) = await events_of(rooms, room_id, begun)
+        assert isinstance(event, RunEnded) and len(event.text) == 2_000
+        last = await say(rooms, room_id)
+        assert await rooms.page(room_id, before=None, limit=9) == ([last], False)
+
+    async def test_fewer_bytes_are_kept_once_the_room_is_set_anew(
+        self, store: Store, rooms: RoomStore, make_store: StoreMaker
+    ) -> None:
+        room_id = await a_room(rooms)
+        places = await say_all(rooms, room_id, *"abc")
+        await make_store.rooms(store, kept_bytes=1).put(RoomKey("acme", "lobby"), RoomSettings(), replace=True)
+        assert await rooms.page(room_id, before=None, limit=9) == (places, False), "until somebody speaks"
+        last = await say(rooms, room_id)
+        assert await rooms.page(room_id, before=None, limit=9) == ([last], False)
 
     async def test_by_age_they_go_in_time_though_nobody_speaks(self, rooms: RoomStore, make_store: StoreMaker) -> None:
         room_id, other = await a_room(rooms, retention=Retention(age_s=60)), await a_room(rooms, "other")

@@ -8,6 +8,7 @@ from headwater.core.room import RunEnded, Turn, answer_of, changed, run_id_of
 from headwater.entropy import new_tag
 from headwater.store.base import Created, Stale, Store
 from headwater.store.rooms import Beginning, Begun, Change, Changed, Changing, Put, RoomStore
+from tests.store.maker import StoreMaker
 from tests.store.producing import take
 from tests.store.talking import (
     a_room,
@@ -177,6 +178,19 @@ class Turns:
         await begin(rooms, ids[0], turns[0])
         await rooms.drop(ids[1], turns[1].id)
         assert ids[2] in await rooms.waiting(10), "and perhaps others, whose turns are over"
+
+    async def test_every_room_with_a_turn_that_waits_is_found_a_few_at_a_time(
+        self, rooms: RoomStore, make_store: StoreMaker
+    ) -> None:
+        ids = [await a_room(rooms, name) for name in "abcde"]
+        for room_id in ids:
+            await ask(rooms, room_id)
+        for _ in range(2):
+            found: list[str] = []
+            for _ in range(3):
+                await make_store.advance(1)
+                found += await rooms.waiting(2)
+            assert set(found) == set(ids)
 
     async def test_a_run_says_whose_answer_it_is_also_under_way(self, store: Store, rooms: RoomStore) -> None:
         room_id = await a_room(rooms)

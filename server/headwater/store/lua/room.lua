@@ -1,7 +1,8 @@
 -- Before each script on a room, after the prelude. A message is stored as 'created version n <once><body>', n being the
 -- length of what it used once; a turn as 'number began body', with '0-0' before it began.
 
--- Entries that are trimmed in one step at most: about a millisecond of Redis's one thread. More goes with the next.
+-- Entries that are trimmed in one step at most: about a millisecond of Redis's one thread. More goes with the next: as
+-- each adds but one entry, no log stays beyond its limits, whatever the sizes.
 local TRIMMED = 200
 
 -- A room's keys, the first of which is the nth. What lies there is asked of each, so that a script that finds something
@@ -17,10 +18,11 @@ local function room_at(n)
   redis.call('HLEN', room.once)
   redis.call('HLEN', room.turns)
   room.begun = redis.call('ZCARD', room.open)
-  local has = redis.call('HMGET', room.meta, 'top', 'trimmed', 'keep', 'age')
+  local has = redis.call('HMGET', room.meta, 'top', 'trimmed', 'keep', 'age', 'keep_bytes', 'bytes')
   room.top, room.trimmed = has[1], has[2]
   if room.top then
     room.seq, room.gone, room.keep, room.age = seq_of(has[1]) + 0, seq_of(has[2]) + 0, has[3] + 0, tonumber(has[4])
+    room.keep_bytes, room.bytes = has[5] + 0, has[6] + 0
   end
   return room
 end
@@ -82,18 +84,25 @@ local function trim(room, now)
   local last = room.seq - room.keep
   local gone, from = room.trimmed, '-'
   for _ = 1, TRIMMED do
-    if not room.age and seq_of(gone) >= last then
+    if not room.age and room.bytes <= room.keep_bytes and seq_of(gone) >= last then
       break
     end
     local entry = redis.call('XRANGE', room.log, from, '+', 'COUNT', 1)[1]
-    if not entry or seq_of(entry[1]) > last and not (room.age and (tonumber(entry[2][4]) or 0) + room.age <= now) then
+    if not entry then
+      break
+    end
+    local seq = seq_of(entry[1])
+    local old = room.age and (tonumber(entry[2][4]) or 0) + room.age <= now
+    local too_much = seq <= last or room.bytes > room.keep_bytes and seq < room.seq
+    if not (old or too_much) then
       break
     end
     gone, from = entry[1], '(' .. entry[1]
+    room.bytes = room.bytes - #entry[2][2]
   end
   if gone ~= room.trimmed then
     redis.call('XTRIM', room.log, 'MINID', '=', whole(seq_of(gone) + 1))
-    redis.call('HSET', room.meta, 'trimmed', gone)
+    redis.call('HSET', room.meta, 'trimmed', gone, 'bytes', whole(room.bytes))
   end
   if seq_of(gone) > 0 then
     trim_messages(room, whole(seq_of(gone)))
@@ -104,7 +113,8 @@ end
 -- Put an entry on top of the log. The first write of a script, as it fails where the log can take none.
 local function add(room, position, payload, now)
   redis.call('XADD', room.log, position, 'p', payload, 't', whole(now))
-  redis.call('HSET', room.meta, 'top', position)
+  room.bytes = room.bytes + #payload
+  redis.call('HSET', room.meta, 'top', position, 'bytes', whole(room.bytes))
 end
 
 local function tell(room, channel, worker, position, payload)

@@ -1,7 +1,7 @@
 -- Before the scripts that write the end of a run, where that is a room's: the end enters the room's log in the same step.
 -- KEYS: run, log, request, the room's
 -- ARGV: the script's own, then: the top of the run's log as it was when the rest was made, the answer's message,
---       its version or '0-0', what it becomes or '' if that is unknown, turn, payload, worker, channel
+--       its version or '0-0', what it becomes or '' if it is gone or damaged, turn, payload, worker, channel
 -- The script returns 'moved' where the end would be written, but was made of what is no more so.
 room_end = {}
 room_end.top, room_end.id, room_end.version, room_end.body, room_end.turn, room_end.payload, room_end.worker,
@@ -22,14 +22,15 @@ function room_end.write(position, now)
   if not room then
     return
   end
-  redis.call('HDEL', room.turns, room_end.turn)
-  redis.call('ZREM', room.open, room_end.id)
+  local known = redis.call('HDEL', room.turns, room_end.turn) + redis.call('ZREM', room.open, room_end.id)
   local here = whole(room.seq + 1) .. '-' .. tag_of(position)
   local old = message(room, room_end.id)
-  if not old or room_end.body == '' or not pcall(add, room, here, room_end.payload, now) then
+  if known == 0 and not old or not pcall(add, room, here, room_end.payload, now) then
     return
   end
-  keep(room, room_end.id, room_end.body, here, old.created, old.once)
+  if old and room_end.body ~= '' then
+    keep(room, room_end.id, room_end.body, here, old.created, old.once)
+  end
   tell(room, room_end.channel, room_end.worker, here, room_end.payload)
   room.seq = room.seq + 1
   trim(room, now)

@@ -25,7 +25,7 @@ _UNASKED_S = 60.0
 _encode = msgspec.json.Encoder().encode
 
 
-async def put(door: Door, key: RoomKey, settings: RoomSettings, replace: bool) -> tuple[Room, bool]:
+async def put(door: Door, key: RoomKey, settings: RoomSettings, replace: bool, kept_bytes: int) -> tuple[Room, bool]:
     """Make the room, or replace its settings."""
     keys, kept = door.keys, settings.retention
     # At least one: what has just been written is never too old.
@@ -33,7 +33,7 @@ async def put(door: Door, key: RoomKey, settings: RoomSettings, replace: bool) -
     names = keys.of_room_with_marks(key.id)
     commands = [
         _index(door, key, anew=False),
-        door.run_script(scripts.ROOM_PUT, names, _encode(settings), kept.count, age_ms, int(replace)),
+        door.run_script(scripts.ROOM_PUT, names, _encode(settings), kept.count, kept_bytes, age_ms, int(replace)),
     ]
     if kept.age_s is not None:
         commands.append(_look_at(door, keys.aging, key.id))

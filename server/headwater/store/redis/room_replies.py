@@ -81,8 +81,10 @@ def to_entry(room_id: str, row: Sequence[bytes]) -> Entry | None:
         damaged(room_id, error)
 
 
-def to_place(room_id: str, stored: bytes) -> Place:
-    """A message, as store/lua/room.lua has it. Raises DamagedLog."""
+def to_place(room_id: str, stored: bytes | None) -> Place:
+    """A message that must be there, as store/lua/room.lua has it. Raises DamagedLog."""
+    if stored is None:
+        damaged(room_id, "a message is missing")
     try:
         created, version, length, rest = stored.split(b" ", 3)
         post = decode_post(rest[int(length) :])

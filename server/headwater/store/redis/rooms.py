@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from headwater.core.position import Position
-from headwater.core.room import Place, RoomKey, RoomSettings, Turn
+from headwater.core.room import ROOM_BYTES_MAX, Place, RoomKey, RoomSettings, Turn
 from headwater.core.run import Run
 from headwater.redis_client import RedisClient
 from headwater.store.base import Read, Top
@@ -16,20 +16,28 @@ from headwater.store.rooms import Begun, Change, Changed, Entered, Room, RoomSto
 class RedisRooms(RoomStore):
     """Rooms behind `prefix`, where a RedisStore keeps their runs. The client is the caller's to open and close.
 
-    `worker` is who writes here, as the news of it says. `clock`: Unix seconds; without one, Redis's own.
+    `worker` is who writes here, as the news of it says. `kept_bytes`: of each room's log. `clock`: Unix seconds;
+    without one, Redis's own.
     """
 
     def __init__(
-        self, client: RedisClient, worker: str, *, prefix: str, clock: Callable[[], float] | None = None
+        self,
+        client: RedisClient,
+        worker: str,
+        *,
+        prefix: str,
+        kept_bytes: int = ROOM_BYTES_MAX,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._door = Door(client, Keys(prefix), clock)
         self._worker = worker
+        self._kept_bytes = kept_bytes
 
     def __repr__(self) -> str:
         return f"<RedisRooms {self._door.client.name} prefix={self._door.keys.prefix}>"
 
     async def put(self, key: RoomKey, settings: RoomSettings, *, replace: bool) -> tuple[Room, bool]:
-        return await room_changes.put(self._door, key, settings, replace)
+        return await room_changes.put(self._door, key, settings, replace, self._kept_bytes)
 
     async def get(self, room_id: str) -> Room | None:
         return await room_reads.get(self._door, room_id)

@@ -16,24 +16,27 @@ from headwater.store.sqlite import reads, room_logs, room_reads, writes
 from headwater.store.sqlite.room_logs import RoomLog
 from headwater.store.sqlite.transactions import transaction
 
-_MAKE: Final = "INSERT INTO rooms (tenant, name, created_at, kept, age_s) VALUES (?, ?, ?, ?, ?)"
-_CHANGE_RETENTION: Final = "UPDATE rooms SET kept = ?, age_s = ?, due = ? WHERE n = ?"
+_MAKE: Final = "INSERT INTO rooms (tenant, name, created_at, kept, kept_bytes, age_s) VALUES (?, ?, ?, ?, ?, ?)"
+_CHANGE_RETENTION: Final = "UPDATE rooms SET kept = ?, kept_bytes = ?, age_s = ?, due = ? WHERE n = ?"
 
 _encoder = msgspec.json.Encoder()
 
 
-def put(db: sqlite3.Connection, now: float, key: RoomKey, settings: RoomSettings, replace: bool) -> tuple[Room, bool]:
+def put(
+    db: sqlite3.Connection, now: float, key: RoomKey, settings: RoomSettings, replace: bool, kept_bytes: int
+) -> tuple[Room, bool]:
     """Make the room, or replace its settings."""
     body, kept = _encoder.encode(settings), settings.retention
     with transaction(db):
         log = room_logs.find(db, key.id)
         if log is None:
-            number = db.execute(_MAKE, (key.tenant, key.name, now, kept.count, kept.age_s)).lastrowid
+            made = (key.tenant, key.name, now, kept.count, kept_bytes, kept.age_s)
+            number = db.execute(_MAKE, made).lastrowid
             db.execute("INSERT INTO room_settings (room, body) VALUES (?, ?)", (number, body))
             return Room(key=key, settings=settings, created_at=now), True
         if replace:
             due = None if kept.age_s is None else 0  # what there is may have outlived the new age: look soon
-            db.execute(_CHANGE_RETENTION, (kept.count, kept.age_s, due, log.room))
+            db.execute(_CHANGE_RETENTION, (kept.count, kept_bytes, kept.age_s, due, log.room))
             db.execute("UPDATE room_settings SET body = ? WHERE room = ?", (body, log.room))
         return room_reads.room(db, log), False
 

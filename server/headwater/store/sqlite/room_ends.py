@@ -15,21 +15,24 @@ from headwater.store.sqlite.room_logs import RoomLog
 def tell(db: sqlite3.Connection, now: float, log: Log, entry: Entry) -> None:
     """Put the end of a run on its room's log too, if it is of one; `entry`, which ends it, comes on top of `log`.
 
-    Nothing that a room lacks keeps a run from ending.
+    Nothing that a room lacks keeps a run from ending. What cannot be read of its answer stays, until it is trimmed.
     """
     (room_id,) = db.execute("SELECT room FROM runs WHERE n = ?", (log.run,)).fetchone()
     room = None if room_id is None else room_logs.find(db, room_id)
     if room is None:
         return
-    db.execute("DELETE FROM turns WHERE room = ? AND id = ?", (room.room, turn_of(log.run_id)))
+    known = db.execute("DELETE FROM turns WHERE room = ? AND id = ?", (room.room, turn_of(log.run_id))).rowcount
     place = _answer(db, room, log.run_id)
     if place is None:
-        return
+        over = "UPDATE posts SET grows = 0 WHERE room = ? AND id = ?"
+        known += db.execute(over, (room.room, answer_of(log.run_id))).rowcount
+        if not known:
+            return
     end, output = entry.events[-1], _output(db, log, entry)
     assert isinstance(end, End)
     event = run_ended(log.run_id, end, output.text, output.parts(), now)
-    put = Put(changed(place.post, event), place.version)
-    room_logs.write(db, now, room, Change(tag=entry.tag, events=(event,), puts=(put,)))
+    puts = () if place is None else (Put(changed(place.post, event), place.version),)
+    room_logs.write(db, now, room, Change(tag=entry.tag, events=(event,), puts=puts))
 
 
 def _answer(db: sqlite3.Connection, room: RoomLog, run_id: str) -> Place | None:

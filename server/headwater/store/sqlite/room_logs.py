@@ -25,11 +25,12 @@ from headwater.core.room import (
 from headwater.errors import DamagedLog
 from headwater.store.rooms import Change
 
-# A few ms of the writing thread, for which tokens wait; what is left goes with the next change.
+# A few ms of the writing thread, for which tokens wait. What is left goes with the next changes: as each adds but one
+# entry, no log stays beyond its limits, whatever the sizes.
 TRIMMED_MAX: Final = 200
 
 _FIND: Final = """
-    SELECT n, created_at, kept, age_s, top_seq, top_tag, trimmed_seq, trimmed_tag FROM rooms
+    SELECT n, created_at, kept, kept_bytes, age_s, bytes, top_seq, top_tag, trimmed_seq, trimmed_tag FROM rooms
     WHERE tenant = ? AND name = ?
 """
 _ENTRY: Final = "SELECT after_seq, after_tag, seq, tag, payload FROM room_entries"
@@ -46,13 +47,16 @@ _UPDATE_POST: Final = "UPDATE posts SET version_seq = ?, version_tag = ?, grows 
 
 
 class RoomLog(Struct, frozen=True):
-    """A room's log as it stands: the room's number, its retention, the log's top, and up to where it was trimmed."""
+    """A room's log as it stands: the room's number, its retention, how many bytes there are, the log's top, and up to
+    where it was trimmed."""
 
     room_id: str
     room: int
     created_at: float
     kept: int
+    kept_bytes: int
     age_s: float | None
+    bytes: int
     top: Position
     trimmed: Position
 
@@ -63,8 +67,9 @@ def find(db: sqlite3.Connection, room_id: str) -> RoomLog | None:
     row = db.execute(_FIND, (key.tenant, key.name)).fetchone()
     if row is None:
         return None
-    number, created_at, kept, age_s, *at = row
-    return RoomLog(room_id, number, created_at, kept, age_s, Position(at[0], at[1]), Position(at[2], at[3]))
+    number, created_at, kept, kept_bytes, age_s, size, *at = row
+    top, trimmed = Position(at[0], at[1]), Position(at[2], at[3])
+    return RoomLog(room_id, number, created_at, kept, kept_bytes, age_s, size, top, trimmed)
 
 
 # -- reading
@@ -140,7 +145,8 @@ def write(db: sqlite3.Connection, now: float, log: RoomLog, change: Change) -> E
     """Put a change that is allowed on top of the log, then trim it."""
     entry = room_entry(log.top, change.tag, change.events)
     at = (entry.after.seq, entry.after.tag, entry.seq, entry.tag)
-    db.execute(_INSERT_ENTRY, (log.room, *at, now, encode_room_events(change.events)))
+    payload = encode_room_events(change.events)
+    db.execute(_INSERT_ENTRY, (log.room, *at, now, payload))
     once = change.once or None
     for put in change.puts:
         created, version = change.place(put.post.id, entry.after)
@@ -150,26 +156,28 @@ def write(db: sqlite3.Connection, now: float, log: RoomLog, change: Change) -> E
             once = None  # it is the first one's
         else:
             db.execute(_UPDATE_POST, (*state, log.room, put.post.id))
-    trim(db, now, replace(log, top=entry.position))
+    trim(db, now, replace(log, top=entry.position, bytes=log.bytes + len(payload)))
     return entry
 
 
 def trim(db: sqlite3.Connection, now: float, log: RoomLog) -> bool:
     """Let go of what is beyond the room's retention, up to a bound, and note where the log stands: if anything went."""
-    trimmed, oldest = log.trimmed, None
-    rows = "SELECT seq, tag, at FROM room_entries WHERE room = ? ORDER BY seq LIMIT ?"
-    for seq, tag, at in db.execute(rows, (log.room, TRIMMED_MAX)):
+    trimmed, left, oldest = log.trimmed, log.bytes, None
+    rows = "SELECT seq, tag, at, length(payload) FROM room_entries WHERE room = ? ORDER BY seq LIMIT ?"
+    for seq, tag, at, size in db.execute(rows, (log.room, TRIMMED_MAX)):
         oldest = at
-        if log.top.seq - seq < log.kept and (log.age_s is None or at + log.age_s >= now):
+        is_old = log.age_s is not None and at + log.age_s < now
+        is_too_much = log.top.seq - seq >= log.kept or (left > log.kept_bytes and seq < log.top.seq)
+        if not (is_old or is_too_much):
             break
-        trimmed = Position(seq, tag)
+        trimmed, left = Position(seq, tag), left - size
     due = None if log.age_s is None or oldest is None or trimmed == log.top else oldest + log.age_s
     if trimmed != log.trimmed:
         db.execute("DELETE FROM room_entries WHERE room = ? AND seq <= ?", (log.room, trimmed.seq))
     if trimmed != START:  # also of an answer that has ended now, and was older
         db.execute("DELETE FROM posts WHERE room = ? AND created_seq <= ? AND NOT grows", (log.room, trimmed.seq))
     db.execute(
-        "UPDATE rooms SET top_seq = ?, top_tag = ?, trimmed_seq = ?, trimmed_tag = ?, due = ? WHERE n = ?",
-        (log.top.seq, log.top.tag, trimmed.seq, trimmed.tag, due, log.room),
+        "UPDATE rooms SET top_seq = ?, top_tag = ?, trimmed_seq = ?, trimmed_tag = ?, bytes = ?, due = ? WHERE n = ?",
+        (log.top.seq, log.top.tag, trimmed.seq, trimmed.tag, left, due, log.room),
     )
     return trimmed != log.trimmed

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -186,17 +186,16 @@ def _turn(log: RoomLog, body: bytes, is_open: int) -> Turn:
         raise DamagedLog(f"What is stored of a turn of room {log.room_id} cannot be read: {error}.") from error
 
 
-def waiting(db: sqlite3.Connection, _: float, limit: int) -> list[str]:
-    """Rooms with turns that wait."""
-    query = "SELECT tenant, name FROM rooms WHERE n IN (SELECT room FROM turns WHERE NOT is_open) LIMIT ?"
-    return _ids(db.execute(query, (limit,)).fetchall())
+def waiting(db: sqlite3.Connection, _: float, after: int, limit: int) -> list[tuple[int, str]]:
+    """Rooms with turns that wait, each with its number: those after this one, then on from the first."""
+    query = """
+        SELECT n, tenant, name FROM rooms WHERE n IN (SELECT room FROM turns WHERE NOT is_open)
+        ORDER BY n <= ?, n LIMIT ?
+    """
+    return [(number, RoomKey(*key).id) for number, *key in db.execute(query, (after, limit))]
 
 
 def outlived(db: sqlite3.Connection, now: float, limit: int) -> list[str]:
     """Rooms whose oldest entry may have outlived its age, the longest first."""
     query = "SELECT tenant, name FROM rooms WHERE due < ? ORDER BY due LIMIT ?"
-    return _ids(db.execute(query, (now, limit)).fetchall())
-
-
-def _ids(rows: Sequence[tuple[Any, ...]]) -> list[str]:
-    return [RoomKey(*row).id for row in rows]
+    return [RoomKey(*key).id for key in db.execute(query, (now, limit))]

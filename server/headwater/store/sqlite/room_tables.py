@@ -2,10 +2,11 @@
 
 from typing import Final
 
-# Settings hold instructions: apart from `rooms`, whose rows change with every message. `kept` and `age_s` are the
-# retention; the log is gone up to `trimmed`; at `due`, or later, its oldest entry has outlived the age. An entry
-# covers the seqs after `after`. `rowid`s tell turns in the order in which they were asked for, and marks in that
-# in which they were made. Of a removed room the rest goes little by little; so its number is never given again.
+# Settings hold instructions: apart from `rooms`, whose rows change with every message. `kept`, `kept_bytes` and `age_s`
+# are the retention; the log is gone up to `trimmed`, and what is left has so many `bytes`; at `due`, or later, its
+# oldest entry has outlived the age. An entry covers the seqs after `after`. `rowid`s tell turns in the order in which
+# they were asked for, and marks in that in which they were made. Of a removed room the rest goes little by little; so
+# its number is never given again.
 ROOM_TABLES: Final = (
     """CREATE TABLE rooms (
         n INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -13,11 +14,13 @@ ROOM_TABLES: Final = (
         name TEXT NOT NULL,
         created_at REAL NOT NULL,
         kept INTEGER NOT NULL,
+        kept_bytes INTEGER NOT NULL,
         age_s REAL,
         top_seq INTEGER NOT NULL DEFAULT 0,
         top_tag INTEGER NOT NULL DEFAULT 0,
         trimmed_seq INTEGER NOT NULL DEFAULT 0,
         trimmed_tag INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER NOT NULL DEFAULT 0,
         due REAL,
         UNIQUE (tenant, name)
     )""",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from headwater.core.position import Position
-from headwater.core.room import Place, RoomKey, RoomSettings, Turn
+from headwater.core.room import ROOM_BYTES_MAX, Place, RoomKey, RoomSettings, Turn
 from headwater.core.run import Run
 from headwater.store.base import Read, Top
 from headwater.store.rooms import Begun, Change, Changed, Entered, Room, RoomStore
@@ -12,16 +12,21 @@ from headwater.store.sqlite.threads import Database
 
 
 class SqliteRooms(RoomStore):
-    """Rooms in an open database, which is the caller's to open and close, beside the runs that answer in them."""
+    """Rooms in an open database, which is the caller's to open and close, beside the runs that answer in them.
 
-    def __init__(self, database: Database) -> None:
+    `kept_bytes`: of each room's log.
+    """
+
+    def __init__(self, database: Database, *, kept_bytes: int = ROOM_BYTES_MAX) -> None:
         self._database = database
+        self._kept_bytes = kept_bytes
+        self._told_of = 0  # the last room of which it was told that turns wait there
 
     def __repr__(self) -> str:
         return f"<SqliteRooms in {self._database!r}>"
 
     async def put(self, key: RoomKey, settings: RoomSettings, *, replace: bool) -> tuple[Room, bool]:
-        return await self._database.in_writer(room_changes.put, key, settings, replace)
+        return await self._database.in_writer(room_changes.put, key, settings, replace, self._kept_bytes)
 
     async def get(self, room_id: str) -> Room | None:
         return await self._database.in_reader(room_reads.get, room_id)
@@ -55,7 +60,10 @@ class SqliteRooms(RoomStore):
         return await self._database.in_reader(room_reads.turns, room_id)
 
     async def waiting(self, limit: int) -> list[str]:
-        return await self._database.in_reader(room_reads.waiting, limit)
+        found = await self._database.in_reader(room_reads.waiting, self._told_of, limit)
+        if found:
+            self._told_of = found[-1][0]
+        return [room_id for _, room_id in found]
 
     async def enter(self, room_id: str, since: Position | None, *, max_bytes: int, page: int) -> Entered | None:
         return await self._database.in_reader(room_reads.enter, room_id, since, max_bytes, page)

@@ -7,7 +7,7 @@ from headwater.errors import ConfigError
 from headwater.store.sqlite.room_tables import ROOM_TABLES
 from headwater.store.sqlite.transactions import transaction
 
-VERSION: Final = 5
+VERSION: Final = 6
 _APPLICATION_ID: Final = 0x48445754  # "HDWT", in the file's header: this file is ours
 
 # A request may be megabytes: apart from `runs`, whose rows change. For entries and tops see `logs`:
