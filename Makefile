@@ -10,7 +10,8 @@ export PIP_NO_INPUT := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
-RECIPE := pyproject.toml constraints.txt
+RECIPE := pyproject.toml clients/python/pyproject.toml constraints.txt
+CLIENT := ./clients/python[rooms]
 
 .DEFAULT_GOAL := help
 .PHONY: help run cluster test coverage check format bench bench-peers test-browser constraints clean
@@ -32,11 +33,13 @@ test: .venv/.test .venv/.litellm .venv/.node ## run the tests
 coverage: .venv/.test .venv/.litellm .venv/.node ## run the tests, and see what they leave out
 	$(BIN)/pytest -n 4 --dist worksteal --cov --cov-report term $(ARGS)
 
-check: .venv/.browser ## lint, formatting, types, the direction of imports
+check: .venv/.browser .venv/.js ## lint, formatting, types, the direction of imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	@if [ -e .venv/.js ]; then echo 'tsc, in clients/js'; cd clients/js && npm run --silent check; \
+	else echo 'NOT CHECKED: clients/js, for there is no Node 20 or newer with npm' >&2; fi
 
 format: .venv/.test ## sort imports and format
 	$(BIN)/ruff check --fix --exit-zero
@@ -47,23 +50,24 @@ bench: .venv/.test ## measure against the plain ways to do it
 
 bench-peers: .venv/.peers ## install LiteLLM's proxy, 750 MB, for bench to measure against too
 
-test-browser: .venv/.browser ## run the page in a real Chromium
+test-browser: .venv/.browser .venv/.axe ## run the page in a real Chromium, and a real nginx in front
 	@command -v chromium >/dev/null || $(MAKE) --no-print-directory chromium
+	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || $(MAKE) --no-print-directory nginx || true # its tests say so
 	$(BIN)/pytest tests/browser $(ARGS)
 
-.PHONY: chromium
-chromium:
+.PHONY: chromium nginx
+chromium nginx:
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { \
-		echo 'make test-browser needs Chromium as `chromium` on the PATH (Debian: sudo apt-get install chromium)' >&2; exit 1; }
+		echo 'make test-browser needs `$@` on the PATH (Debian: sudo apt-get install $@)' >&2; exit 1; }
 	apt-get -qq update
-	DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium >/dev/null
+	DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $@ >/dev/null
 
 # Every version anew, in environments of their own: what the newest packages resolve to.
 constraints: ## raise every pinned version to the newest
 	@rm -rf .venv/fresh
 	@$(MAKE) --no-print-directory .venv/bin/python
 	@$(BIN)/python -m venv .venv/fresh
-	@.venv/fresh/bin/pip install --quiet --upgrade --editable '.[test,browser]'
+	@.venv/fresh/bin/pip install --quiet --upgrade --editable '.[test,browser]' --editable '$(CLIENT)'
 	@{ sed -n '/^#/p' constraints.txt; .venv/fresh/bin/pip freeze --exclude-editable | LC_ALL=C sort -f; } > .venv/constraints
 	@rm -rf .venv/fresh
 	@mv .venv/constraints constraints.txt
@@ -74,7 +78,7 @@ constraints: ## raise every pinned version to the newest
 	@mv .venv/constraints tests/clients/litellm.txt
 
 clean: ## remove everything that these commands made
-	rm -rf .venv tests/clients/node_modules build dist .coverage .coverage.* htmlcov .reports
+	rm -rf .venv clients/js/node_modules tests/browser/node_modules tests/clients/node_modules build dist .coverage .coverage.* htmlcov .reports
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find server tests clients -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -84,7 +88,7 @@ clean: ## remove everything that these commands made
 	@touch $@
 
 .venv/.test: $(RECIPE) | .venv/bin/python
-	@$(INSTALL) --editable '.[test]'
+	@$(INSTALL) --editable '.[test]' --editable '$(CLIENT)'
 	@touch $@ .venv/.run
 
 # Apart from .venv/.test: why, says the file.
@@ -106,8 +110,19 @@ clean: ## remove everything that these commands made
 		(cd tests/clients && npm ci --loglevel=error >/dev/null) && touch $@; \
 	else echo 'no Node 20 or newer with npm: the tests of Node clients will be skipped' >&2; fi
 
+# What checks the types of clients/js, which itself needs nothing; without Node check says that it did not.
+.venv/.js: clients/js/package-lock.json | .venv/bin/python
+	@major=$$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\).*/\1/p'); \
+	if [ "$${major:-0}" -ge 20 ] && command -v npm >/dev/null; then \
+		(cd clients/js && npm ci --loglevel=error >/dev/null) && touch $@; fi
+
+# Without Node the page is not looked at for those who do not see it, and the test says so.
+.venv/.axe: tests/browser/package-lock.json | .venv/bin/python
+	@if command -v npm >/dev/null; then (cd tests/browser && npm ci --loglevel=error >/dev/null) && touch $@; \
+	else echo 'no npm: axe will be skipped' >&2; fi
+
 .venv/.browser: $(RECIPE) | .venv/bin/python
-	@$(INSTALL) --editable '.[test,browser]'
+	@$(INSTALL) --editable '.[test,browser]' --editable '$(CLIENT)'
 	@touch $@ .venv/.test .venv/.run
 
 .venv/bin/python:

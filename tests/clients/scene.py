@@ -13,7 +13,7 @@ from anyio.from_thread import start_blocking_portal
 
 from tests.streaming.stage import DEADLINE_S, ENDED, SETTINGS
 from tests.streaming.texts import pieces
-from tests.support.keys import bearer
+from tests.support.keys import JWT_SECRET, bearer
 from tests.support.server import ServerProcess
 from tests.support.upstream import Exchange, Script, Upstream
 from tests.support.waiting import wait_until
@@ -127,8 +127,9 @@ class Scene:
 async def _running(directory: Path, special: dict[str, object]) -> AsyncIterator[tuple[ServerProcess, Upstream]]:
     keys = f"full={KEY},reader={READER};scopes=runs:read,many={MANY}"
     limits = {"requests_per_minute": 0, "parallel_runs": PARALLEL_RUNS, "keep_alive_s": 0.1}
+    tokens = {"jwt_secret": JWT_SECRET, "jwt_alg": "HS256"}
     async with Upstream(MODELS) as upstream:
-        settings = {**SETTINGS, "keys": keys, **limits, **special}
+        settings = {**SETTINGS, "keys": keys, **tokens, **limits, **special}
         async with ServerProcess(directory, settings=settings, env={"OPENAI_BASE_URL": upstream.url}) as server:
             yield server, upstream
 

@@ -1,0 +1,39 @@
+"""The address of a server."""
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from headwater_client.errors import BadRequest, NotHeadwater
+
+ROOM_CHARS_MAX: Final = 128
+_ROOM: Final = re.compile(rf"[A-Za-z0-9._~-]{{1,{ROOM_CHARS_MAX}}}")
+
+
+def address(url: str) -> str:
+    """The address as requests use it, without a slash at its end. Raises NotHeadwater."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise NotHeadwater(
+            f"{url!r} is no address of a server: it has http:// or https://, a host, and perhaps a port and a path, "
+            "as in http://127.0.0.1:8000.",
+            code="not_headwater",
+        )
+    return url.rstrip("/")
+
+
+def checked_room(name: str) -> str:
+    """The name of a room. Raises BadRequest where no room can have it."""
+    if not _ROOM.fullmatch(name):
+        raise BadRequest(
+            f"{name!r} is no name of a room: it has 1 to {ROOM_CHARS_MAX} letters, digits, dots, dashes, _ and ~.",
+            code="invalid",
+            field="room",
+            limit=ROOM_CHARS_MAX,
+        )
+    return name
+
+
+def socket_address(url: str, room: str) -> str:
+    """Where the room's WebSocket is."""
+    return f"ws{url.removeprefix('http')}/v1/rooms/{room}/ws"
