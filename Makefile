@@ -84,7 +84,7 @@ clean: ## remove everything that these commands made
 
 # An extra that is installed is not installed again until its recipe changes.
 .venv/.run: $(RECIPE) | .venv/bin/python
-	@$(INSTALL) --editable .
+	@$(INSTALL) --editable . --editable '$(CLIENT)'
 	@touch $@
 
 .venv/.test: $(RECIPE) | .venv/bin/python

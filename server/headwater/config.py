@@ -134,7 +134,7 @@ def config_from(environ: Mapping[str, str], **overrides: Any) -> Config:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Variables that look like settings and are none: one that is misspelt may decide who gets in."""
-    known = {PREFIX + name.upper() for name in Config.__annotations__}
+    known = {PREFIX + name.upper() for name in Config.__annotations__} | {PREFIX + "URL"}  # which the commands read
     return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
 
 

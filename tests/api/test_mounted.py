@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -33,6 +36,11 @@ async def greet(request: Request) -> Response:
     return JSONResponse({"greeting": request.state.greeting})
 
 
+async def visit(request: Request) -> Response:
+    request.session["visits"] = request.session.get("visits", 0) + 1
+    return JSONResponse(request.session)
+
+
 @pytest.fixture(scope="module")
 def host() -> Iterator[TestClient]:
     """A host application with Headwater under /llm."""
@@ -44,7 +52,9 @@ def host() -> Iterator[TestClient]:
         async with headwater.lifespan(inner) as state:
             yield {**state, "greeting": "hello"}
 
-    with TestClient(Starlette(routes=[Route("/", greet), Mount("/llm", inner)], lifespan=lifespan)) as client:
+    routes = [Route("/", greet), Route("/visit", visit), Mount("/llm", inner)]
+    sessions = Middleware(SessionMiddleware, secret_key="the host's")
+    with TestClient(Starlette(routes=routes, middleware=[sessions], lifespan=lifespan)) as client:
         yield client
 
 
@@ -132,9 +142,23 @@ def test_refusals_are_problem_documents_there_too(host: TestClient) -> None:
     assert detail == "There is no model 'whisper' here. Known are shout, demo."
 
 
-def test_the_page_finds_the_api_beside_it(host: TestClient) -> None:
-    page = host.get("/llm/").text
-    assert "fetch('v1/runs'" in page and "new EventSource(`v1/runs/" in page
+def test_the_page_and_its_files_are_under_the_path(host: TestClient) -> None:
+    for path in ("/llm/", "/llm/rooms", "/llm/rooms/lobby", "/llm/board"):
+        page = host.get(path).text
+        assert 'data-root="/llm"' in page
+        links = re.findall(r'(?:href|src|action)="(/[^"]*)"', page)
+        assert links and all(link.startswith("/llm/") for link in links)
+        assert {host.get(link).status_code for link in links if "/static/" in link} == {200}
+
+
+def test_a_guests_name_leaves_the_hosts_session_alone(host: TestClient) -> None:
+    host.get("/visit")
+    form = {"name": "Zoe", "room": "lobby"}
+    answer = host.post("/llm/guest", data=form, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/llm/rooms/lobby")
+    assert "path=/llm;" in answer.headers["set-cookie"]
+    assert 'data-guest="Zoe"' in host.get("/llm/rooms/lobby").text
+    assert host.get("/visit").json() == {"visits": 2}
 
 
 def test_a_function_that_is_no_generator_is_refused_at_once() -> None:

@@ -132,7 +132,7 @@ class House:
         self.asks = key is not None
         self._numbers: Counter[str] = Counter()  # of each operation's cases, whatever was tried before it
         self._api = httpx2.Client(base_url=server.url, headers=self.headers, timeout=DEADLINE_S)
-        self._api.put(f"/v1/rooms/{ROOM}", json={}).raise_for_status()
+        self._new_room(ROOM)
 
     def close(self) -> None:
         self._api.close()
@@ -153,7 +153,7 @@ class House:
         if "run_id" in case.path_parameters:
             case.path_parameters["run_id"] = self._new_run()
         if "room" in case.path_parameters and not endless:
-            case.path_parameters["room"] = ROOM
+            case.path_parameters["room"] = self._new_room() if case.method == "DELETE" else ROOM
         if "model" in case.path_parameters:
             case.path_parameters["model"] = "quick"
         if isinstance(body.get("run"), str):
@@ -163,6 +163,10 @@ class House:
         for part, name in ((case.headers, "Last-Event-ID"), (case.query, "after")):
             if is_position(part.get(name)):
                 part[name] = "0-0"  # plain text breaks off at a position that is none of the run's
+
+    def _new_room(self, name: str = "to-be-removed") -> str:
+        self._api.put(f"/v1/rooms/{name}", json={}).raise_for_status()
+        return name
 
     def _new_run(self) -> str:
         run_id: str = self._api.post("/v1/runs", json={"input": "hello"}).json()["id"]
@@ -207,7 +211,8 @@ def test_the_document_is_openapi() -> None:
 
 
 def test_every_route_is_in_it() -> None:
-    routes = [route for route in ROUTES if isinstance(route, Route)]
+    """But for the page's own, which are for people."""
+    routes = [route for route in ROUTES if isinstance(route, Route) and route.include_in_schema]
     there = {f"{method} {route.path_format}" for route in routes for method in route.methods or () if method != "HEAD"}
     assert set(OPERATIONS) == there
     assert all(operation["summary"] for operation in OPERATIONS.values())

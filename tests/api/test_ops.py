@@ -44,13 +44,6 @@ def test_metrics_count_who_follows(api: httpx2.Client) -> None:
     api.post(run["cancel_url"])
 
 
-def test_the_page_is_served(api: httpx2.Client) -> None:
-    response = api.get("/")
-    assert response.headers["content-type"] == "text/html; charset=utf-8"
-    assert "new EventSource(" in response.text and "<title>Headwater</title>" in response.text
-    assert (response.headers["x-frame-options"], response.headers["referrer-policy"]) == ("DENY", "no-referrer")
-
-
 def test_metrics_count_what_is_said_in_rooms(api: httpx2.Client) -> None:
     room = make(api)
     before = metric(api, 'headwater_room_events_total{type="message"}')

@@ -30,7 +30,8 @@ class Row(Struct, frozen=True):
     """How to call a route so that it succeeds with `status`; `{run}` is a run of the caller's tenant.
 
     `stranger` is what another tenant's caller gets; `ended` says that the run must have ended, `endless` that the
-    answer has no end; `new` that the room must not be there.
+    answer has no end; `new` that the room must not be there, `own` that it is no other call's; `moderates` that its
+    scope is not enough.
     """
 
     status: int
@@ -39,6 +40,8 @@ class Row(Struct, frozen=True):
     ended: bool = False
     endless: bool = False
     new: bool = False
+    own: bool = False
+    moderates: bool = False
 
 
 ROWS = {
@@ -59,19 +62,25 @@ ROWS = {
     "GET /v1/rooms": Row(200, 200),
     "PUT /v1/rooms/{room:room}": Row(201, 201, {}, new=True),
     "GET /v1/rooms/{room:room}": Row(200, 404),
+    "DELETE /v1/rooms/{room:room}": Row(204, 404, own=True, moderates=True),
     "GET /v1/rooms/{room:room}/messages": Row(200, 404),
     "POST /v1/rooms/{room:room}/messages": Row(201, 404, {"text": "hello"}),
     "GET /v1/rooms/{room:room}/events": Row(200, 404, endless=True),
     "POST /v1/tickets": Row(201, 404, {"run": "{run}"}),
     "GET /metrics": Row(200, 200),
+    "GET /board/figures": Row(200, 200),
+    "POST /markdown": Row(200, 200, {"texts": ["hello"]}),
 }
 ENDPOINTS = {
     f"{method} {route.path}": operation_of(route.endpoint)
     for route in ROUTES
-    if isinstance(route, Route)  # the others are below
+    if isinstance(route, Route) and route.include_in_schema  # the others are below
     for method in sorted((route.methods or set()) - {"HEAD"})
 }
-OPEN = {"GET /", "GET /healthz", "GET /readyz", "GET /openapi.json"}
+OPEN = {"GET /healthz", "GET /readyz", "GET /openapi.json"}
+
+UNSCOPED = {"POST /v1/tickets", "POST /markdown"}
+"""For whoever may do anything."""
 
 
 def is_openai(name: str) -> bool:
@@ -116,8 +125,13 @@ class House:
         right = self.credentials["right"]
         self.credentials["wrong secret"] = right[:-4] + ("aaaa" if not right.endswith("aaaa") else "bbbb")
         await revoke(self.config, self.credentials["revoked"])
-        self.room = new_name()
-        self.api.put(f"/v1/rooms/{self.room}", json={}, headers=bearer(right)).raise_for_status()
+        self.room = self.new_room()
+
+    def new_room(self) -> str:
+        """A new room of the right caller's."""
+        name = new_name()
+        self.api.put(f"/v1/rooms/{name}", json={}, headers=bearer(self.credentials["right"])).raise_for_status()
+        return name
 
     def run(self, *, ended: bool) -> str:
         """A new run of the right caller's."""
@@ -136,7 +150,7 @@ class House:
         body = row.body and {key: value if value != "{run}" else run for key, value in row.body.items()}
         headers = {} if credential is None else bearer(self.credentials[credential])
         path = re.sub(r"\{\w+_id:\w+\}", run, path).replace("{model:path}", "demo")
-        path = path.replace("{room:room}", of or (new_name() if row.new else self.room))
+        path = path.replace("{room:room}", of or (new_name() if row.new else self.new_room() if row.own else self.room))
         with self.api.stream(method, path, json=body, headers=headers) as response:
             if response.status_code != 200 or not row.endless:
                 response.read()
@@ -161,7 +175,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
 
 def test_the_table_has_every_route() -> None:
     assert ENDPOINTS.keys() == ROWS.keys() | OPEN
-    assert {name for name, operation in ENDPOINTS.items() if operation.needs is None} == OPEN | {"POST /v1/tickets"}
+    assert {name for name, operation in ENDPOINTS.items() if operation.needs is None} == OPEN | UNSCOPED
 
 
 @pytest.mark.parametrize("name", sorted(OPEN - {"GET /openapi.json"}))
@@ -235,9 +249,9 @@ async def test_each_scope_opens_its_own_routes_only(house: House) -> None:
     for scope in sorted(SCOPES - {"admin"}):
         house.credentials[scope] = token(scope=scope)
         for name, row in ROWS.items():
-            if name == "POST /v1/tickets":
+            if name in UNSCOPED:
                 continue
-            allowed = ENDPOINTS[name].needs == scope
+            allowed = ENDPOINTS[name].needs == scope and not row.moderates
             assert house.call(name, scope).status_code == (row.status if allowed else 403), (scope, name)
 
 
@@ -278,13 +292,21 @@ async def test_a_room_that_was_shared_by_claim_is_open_in_that_role_and_no_other
     assert house.api.get(url, headers=nowhere).status_code == 403
 
 
-async def test_whoever_may_take_part_can_make_a_room_and_only_a_moderator_can_change_it(house: House) -> None:
+async def test_whoever_may_take_part_can_make_a_room_and_only_a_moderator_can_change_or_remove_it(
+    house: House,
+) -> None:
     url, writer = f"/v1/rooms/{new_name()}", bearer(token(scope="rooms:write"))
     assert house.api.put(url, json={"title": "Mine"}, headers=writer).status_code == 201
     refused = house.api.put(url, json={"title": "Yours"}, headers=writer)
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
     changed = house.api.put(url, json={"title": "Ours"}, headers=bearer(token(scope="admin")))
     assert (changed.status_code, changed.json()["title"]) == (200, "Ours")
+    refused = house.api.delete(url, headers=writer)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    for who in (writer, bearer(token(sub="guest", rooms={"other": "moderate"}, scope="rooms:write"))):
+        assert house.api.delete(url, headers=who).status_code == 403
+    moderator = bearer(token(sub="guest", rooms={url.rpartition("/")[2]: "moderate"}))
+    assert [house.api.delete(url, headers=moderator).status_code for _ in range(2)] == [204, 404]
 
 
 async def test_a_message_is_by_whom_the_credential_names(house: House) -> None:
