@@ -277,7 +277,7 @@ export class Room extends Emitter {
       token = await this.#connection.credentials.current();
       signal.throwIfAborted();
       const line = await Line.to(this.#connection, this.room, this.#options.pingMs);
-      const join = { type: "join", ref: "join", since: this.position, name: this.#options.name, token };
+      const join = { type: "join", ref: "join", since: this.position, name: this.#options.name, token: token || undefined };
       const error = await line.talk(join, signal, (push) => {
         this.#take(push, line, token !== undefined);
         wasIn = true;

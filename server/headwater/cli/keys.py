@@ -4,7 +4,6 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
@@ -13,6 +12,7 @@ import msgspec
 from headwater.access.secrets import GIVEN, digest, key_id, new_key, ordered
 from headwater.app import open_vault
 from headwater.cli.common import SCOPE_HELP, naming, refusals, scopes_of, seconds, settings
+from headwater.cli.tables import table, when
 from headwater.config import Config
 from headwater.core.access import DEFAULT_TENANT, SCOPES
 from headwater.core.claims import check_name, check_tenant
@@ -49,7 +49,7 @@ def create(name: str, scopes: Sequence[str], tenant: str, expires_in: str | None
         config = settings(store=store)
         _with_vault(config, lambda vault: vault.add_key(key))
     click.echo(text)
-    until = f" until {_when(key.expires_at)}" if key.expires_at is not None else ""
+    until = f" until {when(key.expires_at)}" if key.expires_at is not None else ""
     click.echo(
         f"Key {key.id} ({key.name}), tenant {key.tenant}, may {' '.join(key.scopes)}{until}. "
         f"It is good for servers on {without_secrets(config.store)}.\n"
@@ -93,7 +93,7 @@ def list_keys(as_json: bool, store: str | None) -> None:
     elif not found:
         click.echo("There are none. Make one: headwater keys create --name NAME", err=True)
     else:
-        click.echo(_table([_HEAD, *(_row(key, now) for key in found)]))
+        click.echo(table([_HEAD, *(_row(key, now) for key in found)]))
 
 
 @group.command()
@@ -134,8 +134,8 @@ _HEAD = ("ID", "NAME", "TENANT", "SCOPES", "CREATED", "EXPIRES", "STATE")
 
 
 def _row(key: ApiKey, now: float) -> tuple[str, ...]:
-    expires = _when(key.expires_at) if key.expires_at is not None else "never"
-    return key.id, key.name, key.tenant, " ".join(key.scopes), _when(key.created_at), expires, _state(key, now)
+    expires = when(key.expires_at) if key.expires_at is not None else "never"
+    return key.id, key.name, key.tenant, " ".join(key.scopes), when(key.created_at), expires, _state(key, now)
 
 
 def _fields(key: ApiKey, now: float) -> dict[str, Any]:
@@ -148,14 +148,3 @@ def _state(key: ApiKey, now: float) -> str:
     if key.revoked_at is not None:
         return "revoked"
     return "expired" if key.expires_at is not None and key.expires_at <= now else "active"
-
-
-def _when(time_s: float) -> str:
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
