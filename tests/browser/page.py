@@ -65,11 +65,13 @@ class Playground(Page):
     """The playground in a tab."""
 
     def ask(self, prompt: str, tokens_per_s: int | None = None) -> None:
-        """Fill in the form and send it."""
+        """Fill in the form, send it, and be on the run's page."""
+        before = self.tab.url
         if tokens_per_s is not None:
             self.tab.get_by_label("Pace").fill(str(tokens_per_s))
         self.tab.get_by_label("Prompt").fill(prompt)
         self.tab.get_by_label("Prompt").press("Enter")
+        self.tab.wait_for_url(lambda url: url != before)
 
     def follow(self, run_id: str) -> None:
         """Open the page of a run."""
