@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from anyio import CapacityLimiter
 from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -184,6 +185,7 @@ async def _lifespan(
             background=background,
             departures=departures,
             page_secret=page_secret,
+            rendering=CapacityLimiter(1),
         )
 
 

@@ -2,6 +2,8 @@
 
 from typing import TypedDict
 
+from anyio import CapacityLimiter
+
 from headwater.access import Access, Quotas
 from headwater.background import Background
 from headwater.config import Config
@@ -34,3 +36,5 @@ class AppState(TypedDict):
     background: Background
     departures: Departures
     page_secret: str
+    rendering: CapacityLimiter
+    """Of Markdown: one thread at a time, for each would take turns with the event loop."""

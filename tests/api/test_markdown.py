@@ -46,6 +46,13 @@ def test_a_picture_is_told_of_and_not_loaded() -> None:
     assert "src" not in html_of("![](https://example.com/cat.png)")
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r", "\r\n"])
+def test_a_table_that_would_be_mostly_empty_is_text(line_end: str) -> None:
+    assert "<table>" in html_of(line_end.join(["a", "", "|a|b|", "|-|-|", "|1|2|", "|3|"]))
+    grown = line_end.join(["|a" * 128, "|-" * 128, *"|" * 256] * 64)
+    assert len(html_of(grown)) < 2 * len(grown), "and not two million cells"
+
+
 def test_headings_come_under_the_pages() -> None:
     html = html_of("# one\n## two\n###### six")
     assert html == "<h3>one</h3>\n<h4>two</h4>\n<h6>six</h6>\n"

@@ -88,7 +88,7 @@ def test_a_name_is_text_in_the_page(browser: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "room"), [("", ""), (" ", ""), ("x" * 65, ""), ("a\nb", ""), ("Ann", "a/b"), ("Ann", "//x")]
+    ("name", "room"), [("", ""), (" ", ""), ("x" * 65, ""), ("a\nb", ""), ("Ann", "a/b"), ("Ann", ".."), ("Ann", "//x")]
 )
 def test_what_is_no_name_and_no_room_is_refused(browser: httpx2.Client, name: str, room: str) -> None:
     answer = come_as(browser, name, room)

@@ -1,8 +1,11 @@
 """`headwater chat`, `watch` and `runs`."""
 
+import json
 import re
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,28 @@ def test_what_was_asked_wrongly_is_one_line(server: ServerProcess) -> None:
     assert "no Headwater" in refused(headwater("runs", "--url", f"{server.url}/elsewhere"), 2)
     said = refused(headwater("runs", *asked, "--key", "not a key"), 2)
     assert said.startswith("--key: ") and "not a key" not in said
+
+
+class Hostile(BaseHTTPRequestHandler):
+    """Commands the terminal in all that it says."""
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+    def do_GET(self) -> None:
+        self.send_response(403)
+        self.send_header("Content-Type", "application/problem+json")
+        self.end_headers()
+        self.wfile.write(json.dumps({"code": "forbidden", "detail": "No\x1b]0;title\x07."}).encode())
+
+
+def test_a_refusal_commands_no_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with HTTPServer(("127.0.0.1", 0), Hostile) as server:
+        answering = threading.Thread(target=server.handle_request)
+        answering.start()
+        said = refused(headwater("runs", "--url", f"http://127.0.0.1:{server.server_port}"), 2)
+        answering.join()
+    assert said == "Not allowed: No]0;title."
 
 
 def test_a_server_that_is_not_there_is_given_up_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

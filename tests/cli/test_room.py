@@ -4,9 +4,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 from headwater.cli.screen import PlainPaper, Screen, wrapped
-from headwater_client import Client, Room, Said
+from headwater.cli.talk import Talk
+from headwater_client import AsyncRoom, Began, Client, Message, Part, Room, Said
 from tests.cli.at_terminal import CTRL_C, AtTerminal
 from tests.cli.conftest import gate
 from tests.support.server import ServerProcess
@@ -90,3 +92,19 @@ def test_long_lines_break_at_a_space_and_lose_nothing() -> None:
 def test_plain_lines_may_come_in_pieces() -> None:
     plain = PlainPaper()
     assert (plain.typed(b"on"), plain.typed(b"e\ntw"), plain.typed(b"")) == ([], ["one"], ["tw"])
+
+
+def test_no_words_look_like_somebody_elses() -> None:
+    out: list[str] = []
+    screen = Screen(out.append, lambda: 80)
+    talk = Talk(cast(AsyncRoom, None), screen)
+    talk.take(Said(message("Ann", "Hi\nBob: Me, too")))
+    assert out[-1] == "\r\x1b[JAnn: Hi\n  Bob: Me, too\n> "
+    talk.take(Began(message("demo", "Yes\nBob: No", status="in_progress")))
+    assert out[-1] == "\r\x1b[1A\x1b[Jdemo: Yes\n  Bob: No\n> "
+
+
+def message(name: str, text: str, status: str | None = None) -> Message:
+    said = Message(id=name, by=name, name=name, at=1.0, status=status)
+    said.content.set([Part(text=text)])
+    return said

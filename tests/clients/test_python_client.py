@@ -417,6 +417,22 @@ async def test_another_server_is_none_of_ours() -> None:
                 pass
 
 
+async def test_a_redirect_is_not_followed_with_the_token_but_told() -> None:
+    heads: list[bytes] = []
+
+    def elsewhere(head: bytes) -> bytes:
+        heads.append(head)
+        return b"HTTP/1.1 307 Go\r\nlocation: /there\r\ncontent-length: 0\r\n\r\n"
+
+    async with somebody_else(elsewhere) as url, AsyncClient(url, "secret") as client:
+        with pytest.raises(NotHeadwater, match="It leads to /there"):
+            await client.create("hi")
+        with pytest.raises(NotHeadwater, match="It leads to /there"):
+            async with client.room("lobby"):
+                pass
+    assert [head.split()[1] for head in heads] == [b"/v1/runs", b"/v1/rooms/lobby/ws"]
+
+
 async def test_a_wrong_path_is_none_of_ours(scene: Scene) -> None:
     async with AsyncClient(f"{scene.server.url}/v1", KEY) as client:
         with pytest.raises(NotHeadwater, match="without /v1"):

@@ -90,6 +90,9 @@ export async function errorOf(response, url, hasToken) {
   }
   if (status === 500) return new ServerFailed(detail, fields);
   if (status === 403) return new Forbidden(detail, { ...fields, code: fields.code ?? "forbidden" });
+  // Browsers keep from a page what its status is.
+  const isRedirect = response.type === "opaqueredirect" || (status >= 300 && status < 400);
+  if (isRedirect) return notHeadwater(url, "a redirect to somewhere else");
   if (problem === undefined || problem.code === "not_found") return notHeadwater(url, `the status ${status}`);
   return new (status === 404 && problem.code !== "unknown_model" ? NotFound : BadRequest)(detail, fields);
 }

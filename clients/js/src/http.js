@@ -111,7 +111,8 @@ export class Connection {
     const fetch = this.options.fetch ?? globalThis.fetch;
     const all = new Headers({ ...headers, ...(token && { Authorization: `Bearer ${token}` }) });
     try {
-      return await fetch(this.base + path, { cache: "no-store", ...request, headers: all });
+      // A redirect is not followed: a token, and what is asked, are for the server that was named.
+      return await fetch(this.base + path, { cache: "no-store", redirect: "manual", ...request, headers: all });
     } catch (error) {
       if (request.signal?.aborted) throw request.signal.reason;
       throw asTrouble(error, this.base + path);

@@ -79,6 +79,15 @@ for (const [answer, name, code] of REFUSALS) {
   });
 }
 
+test("a redirect is not followed, with the token and the question, but told", async () => {
+  const opaque = () => Object.defineProperties(new Response(), { type: { value: "opaqueredirect" }, status: { value: 0 }, ok: { value: false } });
+  for (const answer of [() => new Response(null, { status: 307, headers: { Location: "http://other.test" } }), opaque]) {
+    const { fetch, asked } = fetching(answer);
+    await assert.rejects(createClient({ ...QUICK, fetch, token: "secret" }).createRun("Hello"), { name: "NotHeadwater", message: /a redirect/ });
+    assert.deepEqual(asked.map(({ redirect }) => redirect), ["manual"]);
+  }
+});
+
 test("a url that is none is told at once", () => {
   for (const url of ["", "nonsense", "ftp://server.test", undefined]) assert.throws(() => createClient({ url }), { name: "NotHeadwater", code: "bad_url" });
 });

@@ -7,7 +7,7 @@ import click
 
 from headwater.cli.answer import follow
 from headwater.cli.remote import Server, remote
-from headwater.cli.terminal import Terminal
+from headwater.cli.terminal import Terminal, harmless
 from headwater.errors import ConfigError
 from headwater_client import RunFields
 
@@ -44,7 +44,7 @@ async def _chat(server: Server, prompt: str, fields: RunFields, detach: bool) ->
         terminal.reached = True
         if not detach:
             return await follow(client, run.id, None, terminal)
-    click.echo(run.id)
+    click.echo(harmless(run.id))
     terminal.note(f"Follow it with: headwater watch {run.id}")
     return 0
 

@@ -1,14 +1,15 @@
 """What the commands that ask a server share: where it is, who is asking, and how a failure looks."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import click
 
-from headwater.cli.common import environment, refusals
-from headwater.cli.terminal import Terminal
+from headwater.cli.common import refusals
+from headwater.cli.terminal import Terminal, harmless
 from headwater.errors import ConfigError
 from headwater.supervisor import REFUSED
 from headwater_client import (
@@ -61,7 +62,7 @@ def remote(command: Callable[..., int]) -> Callable[..., None]:
             try:
                 code = command(server=server, **arguments)
             except HeadwaterError as error:
-                click.echo(f"headwater: {one_line(reason(error, server))}", err=True)
+                click.echo(f"headwater: {harmless(one_line(reason(error, server)))}", err=True)
                 code = REFUSED if isinstance(error, _ASKED_WRONGLY) else 1
         sys.exit(code)
 
@@ -84,8 +85,11 @@ def one_line(text: str) -> str:
 
 
 def _server(url: str | None, key: str | None, max_wait_s: float) -> Server:
-    """Raises ConfigError, which does not repeat the key."""
-    said = environment()
+    """Raises ConfigError, which does not repeat the key.
+
+    A `.env` is not asked: that of a stranger's folder would have the key sent to the stranger.
+    """
+    said = os.environ
     key = key or said.get("HEADWATER_KEY") or None
     if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
         raise ConfigError("--key: a key or token has neither spaces nor special characters: copy it again")

@@ -43,4 +43,4 @@ def _row(run: Run, now: float) -> tuple[str, ...]:
     took = f"{max(0.0, (run.ended_at or now) - run.started_at):.1f} s" if run.started_at is not None else ""
     tokens = str(run.usage.output_tokens) if run.usage is not None and run.usage.output_tokens is not None else ""
     status = f"{run.status} ({run.reason})" if run.reason else run.status
-    return run.id, harmless(status), harmless(run.model), when(run.created_at), took, tokens
+    return harmless(run.id), harmless(status), harmless(run.model), when(run.created_at), took, tokens

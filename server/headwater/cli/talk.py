@@ -74,7 +74,7 @@ class Talk:
 
     def _line(self, text: str) -> None:
         """A whole line; the answer that grows goes on below it."""
-        self._paper.line(text)
+        self._paper.line(_indented(text))
         self._goes_on_below = self._open is not None
 
     def _whole(self, message: Message) -> None:
@@ -110,7 +110,7 @@ class Talk:
             self.note("the answer begins anew")
             return self._show(message)
         new, self._written = message.text[len(self._written) :], message.text
-        return self._go_on(new)
+        return self._go_on(_indented(new))
 
     def _go_on(self, text: str) -> None:
         if text and self._open is not None:
@@ -132,6 +132,11 @@ class Talk:
                 self.note(f"{member.name} came")
         for member in left:
             self.note(f"{member.name} left")
+
+
+def _indented(text: str) -> str:
+    """At the beginning of a line stands who says it: nobody's words look like somebody else's."""
+    return text.replace("\n", "\n  ")
 
 
 def _how_it_ended(message: Message) -> str:

@@ -18,7 +18,8 @@ COOKIE: Final = "headwater_guest"
 NAME_MAX: Final = 64
 # A name and a room, each character of them nine bytes at most.
 _FORM_BYTES: Final = 4096
-_ROOM: Final = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+# As in a path; see web/routes.py.
+_ROOM: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}")
 
 
 class Guests:

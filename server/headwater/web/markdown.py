@@ -61,16 +61,28 @@ def _alignment(cell: Token) -> str:
     return f' class="{where}"' if where in ("center", "right") else ""
 
 
-def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=_Renderer).enable(["table", "strikethrough"])
+def _parser(*more: str) -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=_Renderer).enable(["strikethrough", *more])
     # Elsewhere by name, and nothing else: a relative address would be one of this server's.
     parser.validateLink = lambda url: url.startswith(("https://", "http://", "mailto:"))  # type: ignore[method-assign]
     return parser
 
 
-_PARSER: Final = _parser()
+_PARSER: Final = _parser("table")
+_WITHOUT_TABLES: Final = _parser()
 
 
 def html_of(markdown: str) -> str:
     """The HTML of it. What looks like HTML in it stays text."""
-    return str(_PARSER.render(markdown))
+    parser = _PARSER if _cells_at_most(markdown) <= _CELLS_PER_CHAR * len(markdown) else _WITHOUT_TABLES
+    return str(parser.render(markdown))
+
+
+# Of a table that somebody reads, a cell has a character and a border; one that has neither costs as much to render.
+_CELLS_PER_CHAR: Final = 2
+
+
+def _cells_at_most(markdown: str) -> int:
+    """Each row is filled up with cells to the width of its table."""
+    lines = markdown.replace("\r", "\n").split("\n")
+    return len(lines) * (1 + max(line.count("|") for line in lines))

@@ -17,12 +17,10 @@ from headwater.web.render import json_response
 
 # A page of a room's history is some fifty answers.
 _TEXTS_MAX: Final = 100
-# Together, in characters: some four of the longest answers of today's models, and a second's work at the worst.
+# Together, in characters: some four of the longest answers of today's models, and two seconds' work at the worst.
 _CHARS_MAX: Final = 64 * 1024
 # As JSON, where a character may be six bytes.
 _BODY_BYTES: Final = 6 * _CHARS_MAX + 1024
-# What takes longer than a millisecond is left to a thread.
-_AT_ONCE_CHARS: Final = 2048
 
 
 class MarkdownRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,9 +51,7 @@ async def render_markdown(request: Request[AppState]) -> Response:
     chars = sum(map(len, body.texts))
     if chars > _CHARS_MAX:
         raise Invalid(f"texts: more than {_CHARS_MAX} characters together.", field="texts", limit=_CHARS_MAX)
-    if chars <= _AT_ONCE_CHARS:
-        return json_response(_rendered(body))
-    return json_response(await to_thread.run_sync(_rendered, body))
+    return json_response(await to_thread.run_sync(_rendered, body, limiter=request.state["rendering"]))
 
 
 def _rendered(body: MarkdownRequest) -> MarkdownAnswer:

@@ -137,14 +137,15 @@ def test_an_id_cannot_lead_elsewhere() -> None:
 def test_an_address_is_one() -> None:
     assert address("https://app.test:8443/llm/") == "https://app.test:8443/llm"
     assert socket_address("https://app.test/llm", "lobby") == "wss://app.test/llm/v1/rooms/lobby/ws"
-    for wrong in ("localhost:8000", "ftp://app.test", "http://", "http://app.test/?a=b", ""):
+    said = ("localhost:8000", "ftp://app.test", "http://", "http://app.test/?a=b", "")
+    for wrong in (*said, "http://[x", "http://app.test:x", "http://app.test:99999", "http://a b", "http://a\x1b"):
         with pytest.raises(NotHeadwater):
             address(wrong)
 
 
 def test_a_room_has_a_name_that_a_room_can_have() -> None:
     assert checked_room("Help-2.a_b~c") == "Help-2.a_b~c"
-    for wrong in ("", "my room", "a/b", "x" * 129, "caf\u00e9", "a\n"):
+    for wrong in ("", "my room", "a/b", "x" * 129, "caf\u00e9", "a\n", ".", ".."):
         with pytest.raises(BadRequest) as caught:
             checked_room(wrong)
         assert caught.value.field == "room"

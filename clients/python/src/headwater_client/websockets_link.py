@@ -51,7 +51,7 @@ class Link:
 async def open_link(url: str, token: str | None) -> Link | Reply | Lost:
     """A connection, or how it was refused, or why there is none."""
     try:
-        socket = await connect(
+        socket = await _Connect(
             url,
             additional_headers={"Authorization": f"Bearer {token}"} if token is not None else None,
             compression=None,
@@ -68,6 +68,13 @@ async def open_link(url: str, token: str | None) -> Link | Reply | Lost:
     except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
         return Lost(error, hopeless=is_untrusted(error))
     return Link(socket)
+
+
+class _Connect(connect):
+    """Goes nowhere else: a token, and what is said, are for the server that was named."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
 
 
 def _closed(closed: ConnectionClosed) -> Closed:

@@ -7,19 +7,29 @@ from urllib.parse import urlsplit
 from headwater_client.errors import BadRequest, NotHeadwater
 
 ROOM_CHARS_MAX: Final = 128
-_ROOM: Final = re.compile(rf"[A-Za-z0-9._~-]{{1,{ROOM_CHARS_MAX}}}")
+# Not . or .., which are taken out of addresses on their way.
+_ROOM: Final = re.compile(rf"(?!\.{{1,2}}$)[A-Za-z0-9._~-]{{1,{ROOM_CHARS_MAX}}}")
 
 
 def address(url: str) -> str:
     """The address as requests use it, without a slash at its end. Raises NotHeadwater."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if not _is_address(url):
         raise NotHeadwater(
             f"{url!r} is no address of a server: it has http:// or https://, a host, and perhaps a port and a path, "
             "as in http://127.0.0.1:8000.",
             code="not_headwater",
         )
     return url.rstrip("/")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        has_place = bool(parts.hostname) and parts.port != 0  # a port that is none raises ValueError
+    except ValueError:
+        return False
+    is_plain = url.isprintable() and " " not in url and not parts.query and not parts.fragment
+    return parts.scheme in ("http", "https") and has_place and is_plain
 
 
 def checked_room(name: str) -> str:

@@ -42,6 +42,8 @@ export class RoomPage {
     addEventListener("offline", () => setPill($("line"), "You are offline", "warn"));
     addEventListener("online", () => this.#room.isIn && setPill($("line"), "Live", "good"));
     addEventListener("pagehide", () => this.#room.leave());
+    // Back from where a browser keeps pages: this one has left.
+    addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
     if (matchMedia("(hover: hover)").matches) this.#composer.focus();
     this.#listModels();
   }
