@@ -112,6 +112,12 @@ async def test_what_was_stored_though_the_answer_was_lost_is_told_at_once_and_an
     visit.close()
 
 
+async def test_who_sends_a_question_again_is_told_who_answers_too(worker: Worker) -> None:
+    first, again = [await worker.say("1", "how?", mentions=("nodder",)) for _ in range(2)]
+    assert (first.fresh, again.fresh) == (True, False)
+    assert first.asked == again.asked == ("nodder",)
+
+
 async def test_a_page_of_long_messages_is_short(worker: Worker) -> None:
     for number in range(PAGE):
         await worker.say(str(number), "😀" * TEXT_CHARS)

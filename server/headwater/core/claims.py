@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from headwater.core.access import DEFAULT_TENANT, ROLES, SCOPES, Principal, Role
+from headwater.core.room import ROOM_NAME
 
 # As long as identity providers make them; it becomes a part of keys in the store.
 SUBJECT_MAX: Final = 256
@@ -20,7 +21,7 @@ TIME_MAX: Final = 253_402_300_799
 
 _TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_ROOM = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+_ROOM = re.compile(ROOM_NAME)
 # Control characters, halves of characters, and ends of lines, which would break the lines of whoever prints a name.
 _UNPRINTED = frozenset({"Cc", "Cs", "Zl", "Zp"})
 

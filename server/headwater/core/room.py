@@ -18,6 +18,9 @@ from headwater.core.position import Position
 
 # -- names
 
+ROOM_NAME: Final = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]{1,128}"
+"""What a room may be called, in a path, a claim and a log. Not `.` or `..`, which clients take out of paths."""
+
 
 class RoomKey(Struct, frozen=True):
     """Which room: a name of one tenant's."""

@@ -155,11 +155,8 @@ class RoomCursor(Cursor):
         if self._beginning or not super()._write_through(line):
             return False
         for answer in self._answers.values():
-            before = answer.writes
             if not answer._write_through(line):
                 return False
-            if answer.writes != before:
-                self._note_written()
         if self._heard == self._notes.top:
             return True
         data = self._read_notes()
@@ -244,6 +241,10 @@ class AnswerCursor(Cursor):
 
     def wake(self) -> None:
         self._room.wake()
+
+    def _note_written(self) -> None:
+        """To the room's socket, and so counted there, once."""
+        self._room._note_written()
 
 
 def _weight(event: RoomEvent) -> int:

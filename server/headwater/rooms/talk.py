@@ -129,7 +129,7 @@ class Talk:
         if done.outcome is Changing.SEEN:
             assert done.message is not None
             self._turns.advance(room_id)  # whoever said it first may not have heard that it was stored
-            return Saying(await self._rooms.message(room_id, done.message, "client_id"), False)
+            return Saying(await self._rooms.message(room_id, done.message, "client_id"), False, models)
         if turns:
             self._turns.advance(room_id)
         assert done.entry is not None

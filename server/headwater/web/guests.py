@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from headwater.core.room import ROOM_NAME
 from headwater.errors import Invalid
 from headwater.state import AppState
 from headwater.web.following import root_of
@@ -18,8 +19,7 @@ COOKIE: Final = "headwater_guest"
 NAME_MAX: Final = 64
 # A name and a room, each character of them nine bytes at most.
 _FORM_BYTES: Final = 4096
-# As in a path; see web/routes.py.
-_ROOM: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}")
+_ROOM: Final = re.compile(ROOM_NAME)
 
 
 class Guests:

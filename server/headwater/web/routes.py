@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
+from headwater.core.room import ROOM_NAME
 from headwater.state import AppState
 from headwater.web import board, ops, pages, rendering, room_http, rooms, runs, tickets
 from headwater.web.assets import CLIENT, STATIC, Assets
@@ -35,12 +36,9 @@ class ResponseConvertor(RunConvertor):
 
 
 class RoomConvertor(RunConvertor):
-    """A room's name in a path: as it is, so that it reads the same in an address, a claim and a log.
+    """A room's name in a path."""
 
-    Not `.` or `..`, which clients take out of addresses.
-    """
-
-    regex = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]{1,128}"
+    regex = ROOM_NAME
 
 
 register_url_convertor("run", RunConvertor())

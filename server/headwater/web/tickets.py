@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater.access import Ticket
+from headwater.core.room import ROOM_NAME
 from headwater.errors import Forbidden, Invalid
 from headwater.state import AppState
 from headwater.web import examples
@@ -18,7 +19,7 @@ from headwater.web.render import json_response
 # A ticket's request is two names.
 _BODY_BYTES = 4096
 
-RoomName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,128}$")]
+RoomName = Annotated[str, Meta(pattern=f"^{ROOM_NAME}$")]
 
 
 class TicketRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
