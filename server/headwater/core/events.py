@@ -46,14 +46,6 @@ class ToolCall(Struct, array_like=True, tag="c", frozen=True, gc=False):
     arguments: str | None = None
 
 
-class Attempt(Struct, array_like=True, tag="a", frozen=True):
-    """The start of the second or a later try. `restarted` withdraws all output before it."""
-
-    number: int
-    reason: Literal["takeover", "failover", "drain"]
-    how: Literal["continued", "restarted"]
-
-
 class Usage(Struct, frozen=True, omit_defaults=True):
     """Tokens, as the provider counted them; `estimated` where it did not."""
 
@@ -62,6 +54,30 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     reasoning_tokens: int = 0
     cached_tokens: int = 0
     estimated: bool = False
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """What both cost together."""
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.estimated or other.estimated,
+        )
+
+
+class Attempt(Struct, array_like=True, tag="a", frozen=True):
+    """The start of the second or a later try. `restarted` withdraws all output before it.
+
+    `model` is who answers from here on, where it is another than before; `usage` what the try before this one cost, as
+    far as it is known.
+    """
+
+    number: int
+    reason: Literal["takeover", "failover", "drain"]
+    how: Literal["continued", "restarted"]
+    model: str | None = None
+    usage: Usage | None = None
 
 
 class Failure(Struct, frozen=True, omit_defaults=True):

@@ -40,6 +40,10 @@ class RunBody(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tru
     tool_choice: str | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
     extra: dict[str, Any] | None = None
+    # Whether another try, or another upstream, may go on with what one upstream broke off.
+    failover: bool = True
+    # Whether an answer that nobody can continue may begin anew, which withdraws what was shown; null: the model's own.
+    restart: bool | None = None
     # As many labels as OpenAI allows; they come back with every read of the run.
     metadata: Annotated[dict[Label, Annotated[str, Meta(max_length=512)]], Meta(max_length=16)] | None = None
     stream: bool = False

@@ -46,6 +46,13 @@ class ProviderError(Exception):
         self.retry_after_s = retry_after_s
 
 
+class Written(Struct, frozen=True):
+    """What there is of an answer already: its whole text, and about how many tokens that took."""
+
+    text: str
+    tokens: int
+
+
 Step = Delta | Finish | Usage
 """A `Usage` on the way counts the whole answer until then: the bill if it is cut off there."""
 
@@ -60,6 +67,18 @@ class Provider(ABC):
         The caller closes it. The time to the first delta and between deltas is the caller's to bound,
         so keep-alives of the upstream must not be yielded. A `Usage` is no sign of life.
         """
+
+    def continues(self, request: RunRequest) -> bool:
+        """Whether an answer to `request` that was broken off in its text can be gone on with, by `generate_from`."""
+        return False
+
+    def generate_from(self, request: RunRequest, written: Written) -> AsyncGenerator[list[Step], None]:
+        """The rest of an answer, which holds nothing but text so far; otherwise as `generate`.
+
+        Joined to `written.text`, which is not empty, it is the answer. Its usage is that of this request alone.
+        Only called where it `continues`. A ProviderError of the status 400 says that it cannot after all.
+        """
+        raise NotImplementedError
 
     def check(self, request: RunRequest) -> None:
         """Refuse, before a run is made of it, a request that can never be answered. Raises `errors.Invalid`."""

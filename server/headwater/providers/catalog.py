@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from headwater.errors import ConfigError, UnknownModel
 from headwater.providers.base import Provider
-from headwater.providers.models_file import Continuation, ModelsFile, ModelSpec
+from headwater.providers.models_file import ModelsFile, ModelSpec
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +23,18 @@ DISCOVER_TIMEOUT_S = 5.0
 
 
 class Model(Struct, frozen=True):
-    """A name and what answers for it. A timeout of None is the server's own; both are in seconds."""
+    """A name and what answers for it. A timeout of None is the server's own; both are in seconds.
+
+    `fallbacks` are the models that may answer in its place, in order; `restart` says whether an answer that nobody can
+    continue begins anew, which withdraws what was shown.
+    """
 
     name: str
     provider: Provider
     first_token_timeout_s: float | None = None
     idle_timeout_s: float | None = None
     fallbacks: tuple[str, ...] = ()
-    continuation: Continuation = "none"
+    restart: bool = False
 
 
 class Catalog:
@@ -130,7 +134,7 @@ def _model(spec: ModelSpec, factories: Mapping[str, Callable[[ModelSpec], Provid
         spec.first_token_timeout_s,
         spec.idle_timeout_s,
         spec.fallbacks,
-        spec.continuation,
+        spec.restart,
     )
 
 

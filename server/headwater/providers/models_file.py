@@ -52,6 +52,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, Secret] = {}
     fallbacks: tuple[str, ...] = ()
     continuation: Continuation = "none"
+    restart: bool = False
     token_limit_field: TokenLimitField = "max_tokens"
     include_usage: bool = True
     max_output_tokens: Count | None = None
@@ -87,6 +88,7 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     headers: dict[str, str] = {}
     fallbacks: list[Name] = []
     continuation: Continuation | UnsetType = UNSET
+    restart: bool = False
     token_limit_field: TokenLimitField | UnsetType = UNSET
     include_usage: bool | UnsetType = UNSET
     max_output_tokens: Count | None = None
@@ -173,6 +175,7 @@ def _spec(name: str, value: object, source: str, environ: Mapping[str, str]) -> 
         headers=headers,
         fallbacks=tuple(table.fallbacks),
         continuation=table.continuation or "none",
+        restart=table.restart,
         token_limit_field=table.token_limit_field or "max_tokens",
         include_usage=table.include_usage is not False,
         max_output_tokens=table.max_output_tokens,

@@ -75,11 +75,15 @@ class AppendResult(Struct, frozen=True, gc=False):
 
 
 class Lease(Struct, frozen=True):
-    """The right to produce `run`, until `lease_s` after the request that was answered with it."""
+    """The right to produce `run`, until `lease_s` after the request that was answered with it.
+
+    `released`: who held it before let go of it, and has said so in the log.
+    """
 
     run: Run
     token: int
     tag: int
+    released: bool = False
 
 
 class RenewResult(Struct, frozen=True):
@@ -90,11 +94,15 @@ class RenewResult(Struct, frozen=True):
 
 
 class Stale(Struct, frozen=True):
-    """An unfinished run that nobody holds; `token` is that of its last lease, 0 if it never had one."""
+    """An unfinished run that nobody holds; `token` is that of its last lease, 0 if it never had one.
+
+    `released`: who held that lease let go of it.
+    """
 
     run_id: str
     token: int
     status: Status
+    released: bool = False
 
 
 class Top(Struct, frozen=True):
