@@ -25,7 +25,7 @@ class One:
             id="run_1", owner="default", model="demo", request=RunRequest(input=input), created_at=0.0,
             status="completed",
         )  # fmt: skip
-        contents = Contents(run.position, parts, "", [], None, cast(Any, None))
+        contents = Contents(run.position, parts, "", [], [0], None, cast(Any, None))
         self._answer = Answer(run, contents)
 
     async def read(self, principal: Principal, run_id: str) -> Answer:

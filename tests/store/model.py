@@ -51,6 +51,10 @@ class Row:
             for n, event in enumerate(entry.events)
         ]
 
+    @property
+    def released(self) -> bool:
+        return self.run.token > 0 and self.lease_until == 0.0
+
     def shown(self) -> Run:
         return replace(self.run, position=self.top)
 
@@ -178,7 +182,7 @@ class Model:
         for event, at in row.events:
             content.add(event)
             position = position if isinstance(event, End) else at
-        return Contents(position, content.parts(), content.text, content.attempts, content.end, row.stand())
+        return Contents(position, content.parts(), content.text, content.attempts, content.tries, content.end, row.stand())
 
     def tops(self, run_ids: Sequence[str]) -> list[Top | None]:
         return [row.stand() if row else None for row in map(self.find, run_ids)]
@@ -190,10 +194,11 @@ class Model:
         again = (row.run.token, row.lease_tag) == (seen + 1, tag)
         if not again and (row.run.token != seen or row.lease_until > self.now):
             return None
+        released = not again and row.released
         started = self.now if row.run.started_at is None else row.run.started_at
         row.run = replace(row.run, token=seen + 1, status="in_progress", started_at=started)
         row.lease_tag, row.lease_until = tag, max(row.lease_until, self.now + lease_s)
-        return Lease(row.shown(), seen + 1, tag)
+        return Lease(row.shown(), seen + 1, tag, released)
 
     def renew_leases(self, held: Sequence[tuple[str, int]], lease_s: float) -> list[RenewResult]:
         results = []
@@ -211,9 +216,15 @@ class Model:
         if row is not None and row.run.token == token:
             row.lease_until = 0.0
 
+    def expire_leases(self) -> None:
+        """Whoever held them is dead."""
+        for row in self.rows:
+            if self.unfinished(row.run.id):
+                row.lease_until = min(row.lease_until, self.now)
+
     def stale(self, limit: int) -> list[Stale]:
-        free = [row.run for row in self.rows if self.unfinished(row.run.id) and row.lease_until <= self.now]
-        return [Stale(run.id, run.token, run.status) for run in free[:limit]]
+        free = [row for row in self.rows if self.unfinished(row.run.id) and row.lease_until <= self.now]
+        return [Stale(row.run.id, row.run.token, row.run.status, row.released) for row in free[:limit]]
 
     def cancel(self, run_id: str, tag: int) -> Cancelled | None:
         row = self.find(run_id)

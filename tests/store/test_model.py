@@ -230,6 +230,8 @@ class StoreMachine(RuleBasedStateMachine):
         if reopen:
             self.loop.run(self.store.close())
             self.store = self.loop.run(self.maker.open())
+            if not self.store.shared:
+                self.model.expire_leases()
 
     @invariant()
     def every_run_is_as_the_model_has_it(self) -> None:

@@ -20,6 +20,8 @@ class Content:
     def __init__(self) -> None:
         self.attempts: list[Attempt] = []
         self.end: End | None = None
+        self.tries: list[int] = [0]
+        """How many deltas each attempt brought, the first one too."""
         self._calls: dict[int, tuple[ToolCall, list[str]]] = {}
         self._order: list[tuple[str, list[str]] | int] = []
 
@@ -29,12 +31,15 @@ class Content:
             self.end = event
         elif isinstance(event, Attempt):
             self.attempts.append(event)
+            self.tries.append(0)
             if event.how == "restarted":
                 self._order.clear()
                 self._calls.clear()
         elif isinstance(event, ToolCall):
+            self.tries[-1] += 1
             self._add_call(event)
         else:
+            self.tries[-1] += 1
             key = _KEYS[type(event)]
             last = self._order[-1] if self._order else None
             if isinstance(last, tuple) and last[0] == key:

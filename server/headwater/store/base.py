@@ -9,6 +9,7 @@ about whether a write took place.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import Enum
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -125,12 +126,16 @@ class Read(Struct, frozen=True):
 
 
 class Contents(Struct, frozen=True):
-    """The whole output of a run, merged, as it stood at `position`, which never covers the end."""
+    """The whole output of a run, merged, as it stood at `position`, which never covers the end.
+
+    `tries` says how many deltas each attempt brought, the first one too, which no event marks.
+    """
 
     position: Position
     parts: list[Part]
     text: str
     attempts: list[Attempt]
+    tries: list[int]
     end: End | None
     top: Top
 
@@ -170,6 +175,9 @@ class Logs(ABC):
 
 class Store(Logs):
     """The contract. `tests/store/contract.py` holds every engine to it."""
+
+    shared: ClassVar[bool]
+    """Whether other workers may have it open at the same time: they can take a run that this one leaves."""
 
     @abstractmethod
     async def open(self) -> None:
@@ -238,7 +246,7 @@ class Store(Logs):
 
     @abstractmethod
     async def release_lease(self, run_id: str, token: int) -> None:
-        """Let go of a lease at once, so another may take the run. Nothing if it is not held."""
+        """Let go of a lease at once, so another may take the run, and knows why. Nothing if it is not held."""
 
     @abstractmethod
     async def stale(self, limit: int) -> list[Stale]:

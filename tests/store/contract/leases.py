@@ -117,8 +117,21 @@ class Leases:
     async def test_a_released_run_is_free_at_once(self, store: Store) -> None:
         one = await start(store)
         await store.release_lease(one.run_id, 1)
+        assert await store.stale(10) == [Stale(one.run_id, 1, "in_progress", released=True)]
+        lease = await store.take_lease(one.run_id, seen=1, tag=new_tag(), holder="w", lease_s=3)
+        assert lease is not None and (lease.token, lease.released) == (2, True)
+
+    async def test_a_lease_that_ran_out_was_not_let_go_of(self, store: Store, make_store: StoreMaker) -> None:
+        one = await start(store, lease_s=make_store.lease_s)
+        await make_store.advance(make_store.lease_s)
         assert await store.stale(10) == [Stale(one.run_id, 1, "in_progress")]
-        assert (await take(store, one.run_id, seen=1)).token == 2
+        lease = await store.take_lease(one.run_id, seen=1, tag=new_tag(), holder="w", lease_s=3)
+        assert lease is not None and not lease.released
+
+    async def test_nobody_has_let_go_of_what_nobody_held(self, store: Store) -> None:
+        queued = (await store.create(a_run(), None)).run
+        lease = await store.take_lease(queued.id, seen=0, tag=new_tag(), holder="w", lease_s=3)
+        assert lease is not None and not lease.released
 
     async def test_what_nobody_can_produce_is_given_up(self, store: Store, make_store: StoreMaker) -> None:
         one = await start(store, lease_s=make_store.lease_s)

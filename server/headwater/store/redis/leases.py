@@ -26,7 +26,10 @@ async def take(place: Place, run_id: str, seen: int, tag: int, holder: str, leas
     channel, news = news_channel(place.keys.prefix, run_id), status_news(place.worker, "in_progress")
     command = place.of_run(scripts.TAKE, run_id, seen, tag, holder, in_ms(lease_s), channel, news)
     reply = await place.ask_of(run_id, command)
-    return None if reply is None else Lease(to_run(run_id, *reply), seen + 1, tag)
+    if reply is None:
+        return None
+    fields, body, released = reply
+    return Lease(to_run(run_id, fields, body), seen + 1, tag, released == b"1")
 
 
 async def renew(place: Place, held: Sequence[tuple[str, int]], lease_s: float) -> list[RenewResult]:
@@ -98,7 +101,7 @@ def _sort(
     elif int(until) > now:
         notes.append(("ZADD", unfinished, "XX", until, run_id))
     else:
-        found.append((int(created), Stale(run_id, int(token), top.status)))
+        found.append((int(created), Stale(run_id, int(token), top.status, token != b"0" and until == b"0")))
 
 
 async def cancel(place: Place, run_id: str, tag: int) -> Cancelled | None:

@@ -67,7 +67,7 @@ async def contents(place: Place, run_id: str) -> Contents | None:
     if read_so_far is None:
         return None
     content, position, top = read_so_far
-    return Contents(position, content.parts(), content.text, content.attempts, content.end, top)
+    return Contents(position, content.parts(), content.text, content.attempts, content.tries, content.end, top)
 
 
 async def output(place: Place, run_id: str) -> tuple[Content, Position, Top] | None:

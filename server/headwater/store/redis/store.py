@@ -39,6 +39,8 @@ class RedisStore(Store):
     run is kept. `wait_s`: for Redis to answer at the start. `clock`: Unix seconds; without one, Redis's own.
     """
 
+    shared = True
+
     def __init__(
         self,
         client: RedisClient,

@@ -5,6 +5,7 @@ Every function takes the writing connection and the time by the store's clock.
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Final
 
 from headwater.core.events import End, Entry, encode_events
 from headwater.core.lifecycle import ENDED, end_cancelled
@@ -15,6 +16,9 @@ from headwater.store.sqlite import logs, reads, room_ends
 from headwater.store.sqlite.logs import Log
 from headwater.store.sqlite.transactions import transaction
 from headwater.store.sqlite.writes import END_RUN
+
+# When a lease ended that was let go of; one that ran out did so at some time.
+RELEASED: Final = 0
 
 
 def take(
@@ -36,7 +40,8 @@ def take(
             "status = 'in_progress', started_at = ifnull(started_at, ?) WHERE n = ?",
             (seen + 1, tag, now + lease_s, holder, now, run),
         )
-        return Lease(_stored(db, now, run_id), seen + 1, tag)
+        released = not ours and token > 0 and until == RELEASED
+        return Lease(_stored(db, now, run_id), seen + 1, tag, released)
 
 
 def renew(db: sqlite3.Connection, now: float, held: Sequence[tuple[str, int]], lease_s: float) -> list[RenewResult]:
@@ -59,7 +64,13 @@ def renew(db: sqlite3.Connection, now: float, held: Sequence[tuple[str, int]], l
 def release(db: sqlite3.Connection, now: float, run_id: str, token: int) -> None:
     """Let another take the run at once."""
     with transaction(db):
-        db.execute("UPDATE runs SET lease_until = 0 WHERE id = ? AND token = ?", (run_id, token))
+        db.execute("UPDATE runs SET lease_until = ? WHERE id = ? AND token = ?", (RELEASED, run_id, token))
+
+
+def expire_all(db: sqlite3.Connection, now: float) -> None:
+    """Let all runs be taken: whoever held them is dead, or this process could not have opened the file."""
+    with transaction(db):
+        db.execute("UPDATE runs SET lease_until = ? WHERE ended_at IS NULL AND lease_until > ?", (now, now))
 
 
 def cancel(db: sqlite3.Connection, now: float, run_id: str, tag: int, run_ttl_s: float) -> Cancelled | None:

@@ -112,7 +112,7 @@ def contents(db: sqlite3.Connection, now: float, run_id: str) -> Contents | None
                 position = Position(before_end, tag)
             at = seq
     top = Top(log.top, log.status)
-    return Contents(position, content.parts(), content.text, content.attempts, content.end, top)
+    return Contents(position, content.parts(), content.text, content.attempts, content.tries, content.end, top)
 
 
 def output(db: sqlite3.Connection, log: Log, entry: Entry) -> Content:
@@ -136,10 +136,11 @@ def tops(db: sqlite3.Connection, now: float, run_ids: Sequence[str]) -> list[Top
 def stale(db: sqlite3.Connection, now: float, limit: int) -> list[Stale]:
     """Unfinished runs without a live lease, oldest first."""
     rows = db.execute(
-        "SELECT id, token, status FROM runs WHERE ended_at IS NULL AND lease_until <= ? ORDER BY created_at, n LIMIT ?",
+        "SELECT id, token, status, token > 0 AND lease_until = 0 FROM runs "
+        "WHERE ended_at IS NULL AND lease_until <= ? ORDER BY created_at, n LIMIT ?",
         (now, limit),
     )
-    return [Stale(*row) for row in rows]
+    return [Stale(run_id, token, status, bool(released)) for run_id, token, status, released in rows]
 
 
 def _run(row: Sequence[Any]) -> Run:

@@ -44,6 +44,8 @@ class SqliteStore(Database, Store):
     leases and expiry follow it. `max_bytes`: of the file, so that it cannot take the disk from others.
     """
 
+    shared = False
+
     def __init__(
         self,
         path: str,
@@ -60,6 +62,7 @@ class SqliteStore(Database, Store):
         await super().open()
         with suppress(StoreUnavailable):  # they expire by themselves, and whoever works with the file is told
             await self.in_writer(places.give_up_connections)
+            await self.in_writer(leases.expire_all)
 
     async def ping(self) -> None:
         await self.in_writer(_ping)
