@@ -38,10 +38,11 @@ from headwater.providers.base import Provider
 from headwater.providers.catalog import Catalog, build_catalog, discover
 from headwater.providers.demo import DemoProvider
 from headwater.providers.demo_corpus import load_corpus
-from headwater.providers.models_file import ModelsFile, ModelSpec, check_base_url, read_models
+from headwater.providers.models_file import ModelsFile, ModelSpec, check_base_url, check_continuation, read_models
 from headwater.providers.ollama import OllamaProvider
 from headwater.providers.openai import OpenAIProvider, list_models
 from headwater.providers.python import AnswerFunction, PythonProvider, load_function, provider_of
+from headwater.providers.retry import WITH_FALLBACKS, RetryPolicy
 from headwater.providers.upstream import AFTER_FINISH_S, UpstreamOptions
 from headwater.redis_client import REDIS_SCHEMES, RedisClient, without_secrets
 from headwater.rooms import Companies, Rooms, Talk, Turns
@@ -156,7 +157,7 @@ async def _lifespan(
         use_cases = Runs(store, hub, executor, catalog, config, quotas, after.ended)
         budgets = RoomBudgets(limits)
         starter = Starter(rooms, catalog, quotas, budgets, hub.publish, executor.wake)
-        turns = after.turns = Turns(rooms, starter, budgets, executor, use_cases.stop)
+        turns = after.turns = Turns(rooms, starter, budgets, executor, use_cases.stop, shared=store.shared)
         background = Background(store, rooms, executor)
         companies = Companies(worker, limits, hub, metrics, config.presence_s)
         doors = Rooms(rooms, hub, companies, catalog, config)
@@ -313,6 +314,7 @@ def _read_sources(
 
 async def _build_catalog(config: Config, sources: _Sources, environ: Mapping[str, str], http: HttpClient) -> Catalog:
     base_url, api_key = environ.get("OPENAI_BASE_URL", ""), environ.get("OPENAI_API_KEY") or None
+    continuation = check_continuation(environ.get("OPENAI_CONTINUATION", ""), "OPENAI_CONTINUATION")
 
     def upstream(name: str) -> Provider:
         return OpenAIProvider(
@@ -320,6 +322,7 @@ async def _build_catalog(config: Config, sources: _Sources, environ: Mapping[str
             base_url=base_url,
             model=name,
             api_key=api_key,
+            continuation=continuation,
             connect_timeout_s=config.connect_timeout_s,
             after_finish_s=_after_finish_s(config.idle_timeout_s),
         )
@@ -349,6 +352,8 @@ def _upstream_factories(config: Config, http: HttpClient) -> dict[str, Callable[
         return {
             "api_key": str(spec.api_key) if spec.api_key else None,
             "headers": {name: str(value) for name, value in spec.headers.items()},
+            "continuation": spec.continuation,
+            "retries": WITH_FALLBACKS if spec.fallbacks else RetryPolicy(),
             "connect_timeout_s": config.connect_timeout_s,
             "after_finish_s": _after_finish_s(spec.idle_timeout_s or config.idle_timeout_s),
         }

@@ -92,6 +92,12 @@ class Config(Struct, frozen=True, kw_only=True):
     connect_timeout_s: float = 10.0  # one lost SYN is repeated after 1, 3 and 7 s
     upstream_connections: int = 2_000  # above max_runs, so that no run waits for a connection
 
+    # -- tries
+    max_attempts: int = 10  # of one run, over all workers and upstreams; each may cost as much as a whole answer
+    continue_bytes: int = 256 * 1024  # of an answer that is continued: the upstream reads all of it again, and bills it
+    breaker_failures: int = 5  # of one model in a row, after which its fallbacks are asked first
+    breaker_rest_s: float = 10.0  # before it is tried again; a restart of a model server takes about as long
+
     # -- limits of one worker
     max_runs: int = 1_000  # in progress at once; measured: two cores relay some 600 streams at 50 tokens/s
     max_queued: int = 1_000  # waiting for room; beyond, a caller does better to try another worker

@@ -41,7 +41,7 @@ class Departures:
 
     def leave(self, run_id: str, *, may_return: bool = False) -> None:
         """The connection that started this run is over before its end; its caller may be expected back."""
-        if self._closed or self._executor.draining or self._hub.has_seen_end(run_id):
+        if self._closed or self._hub.has_seen_end(run_id):
             return
         before = self._tasks.get(run_id)
         if before is not None:
@@ -57,14 +57,14 @@ class Departures:
 
     async def _see_to(self, run_id: str, looks: int) -> None:
         alone = 0
-        while True:
+        while not self._hub.farewell.for_all:  # whoever is sent away comes back, to another worker or the next start
             try:
                 if await self._hub.is_followed(run_id):
                     looks, alone = LOOKS, 0
                 else:
                     alone += 1
                 if self._executor.draining:
-                    return  # whoever was sent away comes back to another worker
+                    looks = LOOKS  # somebody may be on the way to another worker
                 if alone >= looks:
                     await self._cancel(run_id)
                     return

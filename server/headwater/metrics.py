@@ -29,6 +29,18 @@ class Metrics:
             buckets=_FIRST_TOKEN_S,
             registry=self.registry,
         )
+        self.attempts = Counter(
+            "headwater_attempts",
+            "Second and later attempts begun here, and runs handed over.",
+            ["model", "reason", "how"],
+            registry=self.registry,
+        )
+        self.breakers_opened = Counter(
+            "headwater_breakers_opened",
+            "Times that a model failed so often that its fallbacks are asked first.",
+            ["model"],
+            registry=self.registry,
+        )
         self.commits = Histogram(
             "headwater_commit_seconds", "Group commits.", buckets=_COMMIT_S, registry=self.registry
         )

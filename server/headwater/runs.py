@@ -65,7 +65,7 @@ class Runs:
 
         Raises UnknownModel, Invalid, IdempotencyConflict, TooMany, Draining, StoreUnavailable.
         """
-        if self._executor.draining:
+        if self._executor.draining and not self._store.shared:  # else it is queued, and another worker takes it
             raise Draining("This worker is shutting down. Send the request again.", retry_after=1)
         model = self._catalog.get(request.model)
         model.provider.check(request)

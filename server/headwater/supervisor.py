@@ -1,9 +1,10 @@
 """Several workers on one port: a parent that starts them, starts them again, and ends with them.
 
 The parent binds the port and serves nothing. Each worker is a process of its own and accepts from the port that
-it inherits. Between the two lies a line, a pair of sockets, for what no exit code tells: it carries one byte when
-the worker listens, and it breaks when the parent dies. Nobody asks whether a worker still turns: one that was
-frozen goes on where it was, and its leases see to its runs meanwhile.
+it inherits. Between the two lies a line, a pair of sockets, for what neither a signal nor an exit code tells: it
+carries one byte from the worker when it listens, one from the parent before all end, and it breaks when the parent
+dies. Nobody asks whether a worker still turns: one that was frozen goes on where it was, and its leases see to its
+runs meanwhile.
 """
 
 import asyncio
@@ -33,12 +34,26 @@ BACK_OFF_MAX_S = 10.0
 STEADY_S = 60.0
 
 
+class Terminal:
+    """What a process was started on, if it was. SIGHUP tells that it went away; else somebody has sent it."""
+
+    def __init__(self, descriptor: int = 2) -> None:
+        self._descriptor = descriptor
+        self._was_there = os.isatty(descriptor)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was there before."""
+        return self._was_there and not os.isatty(self._descriptor)
+
+
 class Inherited:
     """What a worker has from its supervisor: the port, listening already, and the line."""
 
     def __init__(self, port: socket.socket, line: socket.socket) -> None:
         self.port = port
         self._line = line
+        self._all_end = False
         line.setblocking(False)
         for one in (port, line):
             one.set_inheritable(False)  # for this worker, not for what it starts
@@ -48,16 +63,34 @@ class Inherited:
         with contextlib.suppress(OSError):  # it is gone, which `watching` notices
             self._line.send(b"1")
 
+    @property
+    def others_accept(self) -> bool:
+        """Whether there are workers that go on accepting from the port when this one does not."""
+        self._hear()  # it may have come with the signal
+        return not self._all_end
+
+    def _hear(self) -> bytes | None:
+        """What came over the line: nothing yet, a byte, or b"" as it is broken."""
+        try:
+            word = self._line.recv(1)
+        except BlockingIOError:
+            return None
+        except OSError:
+            word = b""
+        self._all_end = True
+        return word
+
     @contextlib.contextmanager
     def watching(self, on_orphaned: Callable[[], None]) -> Iterator[None]:
         """Call `on_orphaned` once if the supervisor dies during the block."""
         loop = asyncio.get_running_loop()
 
-        def on_break() -> None:
-            loop.remove_reader(self._line)
-            on_orphaned()
+        def on_word() -> None:
+            if self._hear() == b"":
+                loop.remove_reader(self._line)
+                on_orphaned()
 
-        loop.add_reader(self._line, on_break)
+        loop.add_reader(self._line, on_word)
         try:
             yield
         finally:
@@ -77,6 +110,7 @@ class Supervisor:
     """Keeps `workers` processes of `command` on `port`, a listening socket.
 
     They see the surroundings, and over them `variables`. `on_listening` is called once, when all of them listen.
+    `patience_s` is what a worker has to listen, or to end, when it is replaced.
     """
 
     def __init__(
@@ -86,74 +120,102 @@ class Supervisor:
         workers: int,
         *,
         on_listening: Callable[[], None],
+        patience_s: float,
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self._command = command
         self._variables = dict(variables or {})
         self._port = port
         self._workers = [_Worker(number) for number in range(1, workers + 1)]
+        self._replaced: set[_Worker] = set()
         self._on_listening = on_listening
-        self._ending = asyncio.Event()
+        self._patience_s = patience_s
+        self._terminal = Terminal()
+        self._called = asyncio.Event()
+        self._ending = False
         self._exit_code = 0
 
     async def run(self) -> int:
-        """Run them until SIGINT or SIGTERM, and give the exit code: 0, or 2 if one could not start as configured."""
+        """Run them until SIGINT or SIGTERM, and give the exit code: 0, or 2 if one could not start as configured.
+
+        SIGHUP replaces them, one after the other.
+        """
         with self._capture_signals():
             async with asyncio.TaskGroup() as keepers:
-                # The first alone: what is wrong with the configuration is then said once, and not by all.
-                for some in (self._workers[:1], self._workers[1:]):
-                    for worker in some:
-                        keepers.create_task(self._keep(worker))
-                    for worker in some:
-                        await worker.settled.wait()
-                    if self._ending.is_set():
-                        break
-                else:
-                    self._on_listening()
+                await self._start_all(keepers)
+                while not self._ending:
+                    await self._called.wait()
+                    self._called.clear()
+                    await self._roll(keepers)
         return self._exit_code
+
+    async def _start_all(self, keepers: asyncio.TaskGroup) -> None:
+        # The first alone: what is wrong with the configuration is then said once, and not by all.
+        for some in (self._workers[:1], self._workers[1:]):
+            for worker in some:
+                keepers.create_task(self._keep(worker))
+            for worker in some:
+                await worker.settled.wait()
+            if self._ending:
+                return
+        self._on_listening()
 
     @contextlib.contextmanager
     def _capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         for one in SIGNALS:
             loop.add_signal_handler(one, self._on_signal)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         try:
             yield
         finally:
-            for one in SIGNALS:
+            for one in (*SIGNALS, signal.SIGHUP):
                 loop.remove_signal_handler(one)
 
     def _on_signal(self) -> None:
-        if not self._ending.is_set():
+        if not self._ending:
             say(FINISHING)
         self._end(0)
 
+    def _on_hangup(self) -> None:
+        if self._terminal.is_gone:
+            self._on_signal()
+        else:
+            self._called.set()  # during a roll, for another one behind it
+
     def _end(self, exit_code: int) -> None:
         """Let all workers drain; the second time they stop at once."""
-        if not self._ending.is_set():
+        told = self._replaced if not self._ending else ()
+        if not self._ending:
             self._exit_code = exit_code
-            self._ending.set()
-        for worker in self._workers:
-            worker.terminate()
+            self._ending = True
+            self._called.set()
+        for worker in {*self._workers, *self._replaced}.difference(told):
+            worker.end(with_all=True)
+
+    # -- one place
 
     async def _keep(self, worker: "_Worker") -> None:
-        """See that a process fills this place until the end."""
+        """See that a process fills this place until the end, or until another worker takes it."""
         loop, failures = asyncio.get_running_loop(), 0
         try:
-            while not self._ending.is_set():
+            while not worker.over.is_set():
                 started = loop.time()
                 ended = await self._run(worker)
-                if ended == REFUSED and not worker.settled.is_set():
+                worker.tried.set()
+                if ended == REFUSED and not (worker.settled.is_set() or worker.replaces):
                     self._end(REFUSED)
-                if self._ending.is_set():
+                if worker.over.is_set():
                     break
                 failures = 1 if loop.time() - started >= STEADY_S else failures + 1
                 pause_s = full_jitter(failures, base_s=BACK_OFF_S, cap_s=BACK_OFF_MAX_S)
                 log.warning("%s ended with %s; the next one starts in %.1f s", worker, _how(ended), pause_s)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._ending.wait(), pause_s)
+                    await asyncio.wait_for(worker.over.wait(), pause_s)
         finally:
-            worker.settled.set()
+            self._replaced.discard(worker)
+            for one in (worker.tried, worker.settled, worker.gone):
+                one.set()
 
     async def _run(self, worker: "_Worker") -> int | OSError:
         """One process from start to end: its exit code, below 0 for a signal, or why it could not be started."""
@@ -163,15 +225,42 @@ class Supervisor:
             with ours:
                 with theirs:
                     worker.process = await self._start(theirs)
-                if self._ending.is_set():
-                    worker.terminate()  # it began while the others were told
                 with worker.hearing(ours):
+                    if worker.over.is_set():  # it began while the others were told
+                        worker.end(with_all=self._ending)
                     ended = await worker.process.wait()
         except OSError as error:
             return error
-        if self._ending.is_set() and ended not in (0, -signal.SIGTERM, REFUSED):
+        if worker.over.is_set() and ended not in (0, -signal.SIGTERM, REFUSED):
             log.warning("%s ended with %s", worker, _how(ended))
         return ended
+
+    # -- replacing all
+
+    async def _roll(self, keepers: asyncio.TaskGroup) -> None:
+        """Put a new worker in each place, and go on once it listens and the one before has ended.
+
+        Where one does not come up the others stay: what is wrong with it, they would have in common.
+        """
+        for place in range(len(self._workers)):
+            if self._ending:
+                return
+            old, new = self._workers[place], _Worker(place + 1, replaces=True)
+            log.info("%s is replaced", old)
+            self._workers[place] = new
+            self._replaced.add(old)
+            keepers.create_task(self._keep(new))
+            old.end(with_all=False)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._patience_s):
+                    await new.tried.wait()
+                    if new.settled.is_set():
+                        await old.gone.wait()
+            if not (new.settled.is_set() or self._ending):
+                log.error("%s does not come up: the others are left as they are. Once it can, send SIGHUP again", new)
+                return
+            if not old.gone.is_set():
+                log.warning("%s has not ended yet", old)
 
     async def _start(self, line: socket.socket) -> asyncio.subprocess.Process:
         descriptors = (self._port.fileno(), line.fileno())
@@ -185,26 +274,37 @@ class Supervisor:
 
 
 class _Worker:
-    """A place among the workers, and the process that fills it now."""
+    """Who has a place among the workers, and the process that fills it now; `replaces`, another one's place."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, replaces: bool = False) -> None:
         self.number = number
+        self.replaces = replaces
         self.process: asyncio.subprocess.Process | None = None
-        self.settled = asyncio.Event()  # a process of this place listened, or none ever will
+        self.settled = asyncio.Event()  # a process of it listened, or none ever will
+        self.tried = asyncio.Event()  # its first process listened, or has ended
+        self.over = asyncio.Event()  # there is to be no process after this one
+        self.gone = asyncio.Event()  # and this one has ended
+        self._line: socket.socket | None = None
 
     def __str__(self) -> str:
         return f"worker {self.number}" + (f" (process {self.process.pid})" if self.process else "")
 
-    def terminate(self) -> None:
-        """SIGTERM, if there is a process."""
-        if self.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.terminate()
+    def end(self, *, with_all: bool) -> None:
+        """Start no other process, and let this one drain; `with_all`, in the knowledge that nobody takes its place."""
+        self.over.set()
+        if self._line is None or self.process is None:
+            return
+        if with_all:
+            with contextlib.suppress(OSError):
+                self._line.send(b"1")
+        with contextlib.suppress(ProcessLookupError):
+            self.process.terminate()
 
     @contextlib.contextmanager
     def hearing(self, line: socket.socket) -> Iterator[None]:
-        """Hear on `line` when the process listens."""
+        """Have `line` to the process, and hear on it when that listens."""
         loop = asyncio.get_running_loop()
+        self._line = line
         line.setblocking(False)
 
         def on_word() -> None:
@@ -214,12 +314,14 @@ class _Worker:
             if self.settled.is_set():
                 log.info("%s listens in the place of the one that ended", self)
             self.settled.set()
+            self.tried.set()
 
         loop.add_reader(line, on_word)
         try:
             yield
         finally:
             loop.remove_reader(line)
+            self._line = None
 
 
 def _how(ended: int | OSError) -> str:

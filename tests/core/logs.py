@@ -46,6 +46,26 @@ def log_of(batches: Iterable[tuple[int, Sequence[Event]]], after: Position = STA
 logs = st.lists(st.tuples(tags, st.lists(events, min_size=1, max_size=4)), min_size=1, max_size=8).map(log_of)
 
 
+@st.composite
+def in_pieces(draw: st.DrawFn, log: Sequence[Entry]) -> list[list[Entry]]:
+    """The same log, as a store or a window may hand it out: cut anywhere, several entries at a time."""
+    cuts = [entry for one in log for entry in _cut(draw, one)]
+    pieces: list[list[Entry]] = []
+    for entry in cuts:
+        if not pieces or draw(st.booleans()):
+            pieces.append([])
+        pieces[-1].append(entry)
+    return pieces
+
+
+def _cut(draw: st.DrawFn, entry: Entry) -> list[Entry]:
+    at = draw(st.integers(1, len(entry.events)))
+    if at == len(entry.events):
+        return [entry]
+    middle = Position(entry.after.seq + at, entry.tag)
+    return [Entry(entry.after, middle.seq, entry.tag, entry.events[:at]), entry.cut(middle)]
+
+
 def positions(log: Sequence[Entry]) -> list[Position]:
     """Every position that joins this log."""
     return [START, *(Position(seq, one.tag) for one in log for seq in range(one.after.seq + 1, one.seq + 1))]

@@ -246,7 +246,6 @@ def test_what_is_dropped_is_not_counted() -> None:
     log = a_log("a", "b")
     log.next_entry()
     log.add(Text("c"))
-    log.add_attempt(Attempt(2, "takeover", "continued"))
     log.drop_pending()
     assert log.usage() == Usage(output_tokens=2, estimated=True)
 
@@ -320,3 +319,33 @@ def test_it_says_how_it_stands() -> None:
     log.next_entry()
     log.answered(Answer.LOST, START)
     assert repr(log) == "<ProducerLog stored=0-0 top=1-7 pending=0 lost>"
+
+
+def test_all_attempts_are_paid_for() -> None:
+    log = a_log("a", "b")
+    log.reported = Usage(7, 2)
+    log.add_attempt(Attempt(2, "failover", "continued"))
+    log.add(Text("c"))
+    assert log.usage() == Usage(7, 3, estimated=True)
+    log.reported = Usage(9, 4)
+    assert log.usage() == Usage(16, 6)
+    (entry,) = store_all(log)
+    assert Attempt(2, "failover", "continued", usage=Usage(7, 2)) in entry.events
+
+
+def test_a_final_count_is_taken_at_its_word() -> None:
+    log = a_log("a", "b", "c")
+    log.reported = Usage(7, 1, estimated=True)
+    assert log.usage(final=True) == Usage(7, 1, estimated=True)
+
+
+def test_its_events_are_those_that_the_log_has_or_will_have() -> None:
+    log = a_log("a", "b")
+    store(log)
+    log.add(Text("c"))
+    entry = log.next_entry()
+    assert entry is not None
+    log.add(Text("d"))
+    assert [event.text for event in log.events() if isinstance(event, Text)] == ["a", "b", "c", "d"]
+    log.heal(START)  # the first is sent again, and is still one
+    assert [event.text for event in log.events() if isinstance(event, Text)] == ["a", "b", "c", "d"]

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from headwater.cli.attempts import how_it_goes_on
 from headwater.cli.remote import one_line
 from headwater.cli.terminal import Terminal, Typed, before, interrupts
 from headwater_client import AsyncClient, AsyncWatch, Attempt, Delta, End, Snapshot, TooManyRetries
@@ -100,8 +101,10 @@ class _Reader:
                 case Snapshot():
                     if not self._snapshot(event.text):
                         return 1
-                case Attempt(how="restarted"):
-                    if not self._withdrawn():
+                case Attempt(how="continued"):
+                    self._terminal.note(how_it_goes_on(event), dim=True)
+                case Attempt():
+                    if not self._withdrawn(how_it_goes_on(event)):
                         return 1
                 case End():
                     return self._ended(event)
@@ -126,7 +129,7 @@ class _Reader:
         self._write(text[len(written) :])
         return True
 
-    def _withdrawn(self) -> bool:
+    def _withdrawn(self, how: str = "begun anew") -> bool:
         """A person sees that it begins anew; a program's input cannot be taken back."""
         if any(self._written):
             if not self._terminal.shows:
@@ -135,7 +138,7 @@ class _Reader:
                     f"headwater watch {self._watch.run_id} writes the new one"
                 )
                 return False
-            self._terminal.note("The answer begins anew:")
+            self._terminal.note(how, dim=True)
         self._written.clear()
         return True
 

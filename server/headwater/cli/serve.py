@@ -6,6 +6,7 @@ import gc
 import ipaddress
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -29,7 +30,7 @@ from headwater.errors import ConfigError
 from headwater.executor import Executor
 from headwater.hub import Hub
 from headwater.state import AppState
-from headwater.supervisor import FINISHING, SIGNALS, Inherited, Supervisor, say, take_inherited
+from headwater.supervisor import FINISHING, SIGNALS, Inherited, Supervisor, Terminal, say, take_inherited
 from headwater.version import VERSION
 from headwater.web.connection import Connection
 from headwater.web.origins import LOCAL
@@ -39,6 +40,8 @@ log = logging.getLogger("headwater")
 
 # For requests that are neither runs nor subscribers to be answered once the drain is over.
 EXIT_S = 5
+# For a worker to start, beside what it waits for its store, and for one to end that has drained.
+ROLL_S = 15.0
 # Some 20 MB of new objects at the most between two looks at the youngest; Python's own 700 are a few requests.
 GC_THRESHOLDS = (50_000, 20, 20)
 # Connections waiting to be accepted: a restart is met by all who were let go.
@@ -102,7 +105,10 @@ def _supervise(config: Config, options: Mapping[str, Any]) -> int:
         # `-P`: as with the console command, the folder it is started in hides no module of ours.
         command = [sys.executable, "-P", "-m", "headwater", "serve"]
         variables = _worker_variables(options)
-        supervisor = Supervisor(command, sock, config.workers, variables=variables, on_listening=say_welcome)
+        patience_s = max(config.drain_s + config.drain_spread_s, config.wait_for_store_s) + ROLL_S
+        supervisor = Supervisor(
+            command, sock, config.workers, variables=variables, on_listening=say_welcome, patience_s=patience_s
+        )
         return runner.run(supervisor.run())
 
 
@@ -187,6 +193,7 @@ class Server(uvicorn.Server):
         self._access: Access = state["access"]
         self._hub: Hub = state["hub"]
         self._inherited = inherited
+        self._terminal = Terminal()
         self._draining: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -204,11 +211,12 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for one in SIGNALS:
             loop.add_signal_handler(one, self._on_signal)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         try:
             with self._inherited.watching(self._on_orphaned) if self._inherited else contextlib.nullcontext():
                 yield
         finally:
-            for one in SIGNALS:
+            for one in (*SIGNALS, signal.SIGHUP):
                 loop.remove_signal_handler(one)
 
     def _on_signal(self) -> None:
@@ -219,19 +227,50 @@ class Server(uvicorn.Server):
             say(FINISHING)
         self._draining = asyncio.ensure_future(self._drain())
 
+    def _on_hangup(self) -> None:
+        if self._terminal.is_gone:
+            self._on_signal()
+        else:
+            log.warning("SIGHUP is for the parent of several workers, which then replaces them: it is passed over here")
+
     def _on_orphaned(self) -> None:
         log.warning("the supervisor is gone: finishing what runs")
         if self._draining is None:
             self._draining = asyncio.ensure_future(self._drain())
 
     async def _drain(self) -> None:
+        until = asyncio.get_running_loop().time() + self._limits.drain_s
         try:
-            await self._executor.drain(self._limits.drain_s)
-            await self._hub.let_everyone_go(self._limits.drain_spread_s)
+            if self.started and self._inherited and self._inherited.others_accept:
+                for server in self.servers:
+                    server.close()  # the port itself stays open: the others listen at it
+            drained = asyncio.ensure_future(self._executor.drain(self._limits.drain_s))
+            await asyncio.sleep(0)  # it has begun: from now on each request is the last of its connection
+            for connection in self.server_state.connections:
+                if isinstance(connection, Connection):
+                    connection.answer_and_close()
+            if self._state["store"].shared:
+                await self._move_out(until)
+            await drained
+            await self._hub.farewell.let_everyone_go(self._limits.drain_spread_s)
         except Exception:
             log.exception("the drain failed")
         finally:
             self.should_exit = True
+
+    async def _move_out(self, until: float) -> None:
+        """Send those to other workers who can come back there; the others have their runs to the end, wherever it is.
+
+        Kept-alive connections have as much time to hear, with an answer, that it was their last.
+        """
+        loop, spread_s = asyncio.get_running_loop(), self._limits.drain_spread_s
+        heard_by = loop.time() + spread_s
+        await self._hub.farewell.send_elsewhere(spread_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._hub.farewell.deserted()
+        if self.server_state.connections:
+            await asyncio.sleep(heard_by - loop.time())
 
 
 def welcome(address: tuple[Any, ...], asks: bool) -> str:

@@ -1,5 +1,6 @@
 """A room's events as lines, with one answer at a time growing before one's eyes."""
 
+from headwater.cli.attempts import how_it_goes_on
 from headwater.cli.remote import one_line
 from headwater.cli.screen import Paper
 from headwater_client import (
@@ -15,6 +16,7 @@ from headwater_client import (
     Missed,
     Presence,
     Refused,
+    Retried,
     RoomEvent,
     Said,
 )
@@ -40,6 +42,8 @@ class Talk:
                 self._whole(message)
             case Began(message) if self._open is None and message.growing:
                 self._show(message)
+            case Retried(message) if self._open is not None and self._open.id == message.id:
+                self._retried(event)
             case Grew(message):
                 self._grew(message)
             case Ended(message):
@@ -111,6 +115,11 @@ class Talk:
             return self._show(message)
         new, self._written = message.text[len(self._written) :], message.text
         return self._go_on(_indented(new))
+
+    def _retried(self, event: Retried) -> None:
+        self.note(how_it_goes_on(event))
+        if event.how == "restarted":
+            self._show(event.message)
 
     def _go_on(self, text: str) -> None:
         if text and self._open is not None:

@@ -57,11 +57,11 @@ class Terminal:
         if self._in_line:
             self.write("\n")
 
-    def note(self, text: str, nl: bool = True) -> None:
-        """A line beside the answer."""
+    def note(self, text: str, nl: bool = True, dim: bool = False) -> None:
+        """A line beside the answer; one that is `dim` can be passed over."""
         if self._both:
             self.end_line()
-        click.echo(harmless(text), err=True, nl=nl)
+        click.echo(click.style(harmless(text), dim=True) if dim else harmless(text), err=True, nl=nl)
 
     def tell(self, notice: Notice) -> None:
         """A line about the connection."""

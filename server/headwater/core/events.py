@@ -16,6 +16,8 @@ from msgspec import Struct
 from headwater.core.position import Position
 
 Status = Literal["queued", "in_progress", "completed", "failed", "cancelled", "incomplete"]
+Reason = Literal["takeover", "failover", "drain"]
+How = Literal["continued", "restarted"]
 FinishReason = Literal["stop", "tool_calls", "length", "content_filter"]
 
 
@@ -74,8 +76,8 @@ class Attempt(Struct, array_like=True, tag="a", frozen=True):
     """
 
     number: int
-    reason: Literal["takeover", "failover", "drain"]
-    how: Literal["continued", "restarted"]
+    reason: Reason
+    how: How
     model: str | None = None
     usage: Usage | None = None
 

@@ -6,7 +6,7 @@ out is frozen: it is sent again byte for byte until the store has answered for i
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Enum
 
 from msgspec.structs import replace
@@ -46,11 +46,14 @@ class ProducerLog:
         self.deltas = 0
         """Of those that came, all but what was dropped or withdrawn: once the end is stored, those in the log."""
         self.reported: Usage | None = None
-        """What the provider counted last, of the whole answer until then."""
+        """What the provider counted last, of all that this attempt gave until then."""
+        self.spent: Usage | None = None
+        """What the attempts before this one cost together."""
         self.output_bytes = 0
         self.waiting_bytes = 0
         """Of output that the store has not acknowledged."""
         self._base = position
+        self._deltas_before = 0
         self._entry_bytes = entry_bytes
         self._pending: deque[tuple[Event, int]] = deque()
         self._sending: deque[Entry] = deque()
@@ -74,21 +77,41 @@ class ProducerLog:
         self.waiting_bytes += size
 
     def add_attempt(self, attempt: Attempt) -> None:
-        """The start of a later attempt."""
-        self._pending.append((attempt, 0))
+        """The start of a later attempt; what the one before it cost is added up, and told."""
+        usage = self._usage_of_attempt()
+        self._pending.append((replace(attempt, usage=usage), 0))
+        self.spent, self.reported = _sum(self.spent, usage), None
+        self._deltas_before = self.deltas
 
     def finish(self, end: End) -> None:
         """The run's end. Once a cancel was accepted it is a cancelled one, whatever came of the run."""
         self._pending.append((self._as_cancelled(end) if self.cancelled else end, 0))
 
-    def usage(self) -> Usage | None:
-        """What the answer cost so far: the provider's own count, else an estimate, which is never below the deltas."""
-        reported = self.reported
+    def charge(self, usage: Usage | None) -> None:
+        """An attempt of another writer cost this."""
+        self.spent = _sum(self.spent, usage)
+
+    def usage(self, *, final: bool = False) -> Usage | None:
+        """What the answer cost so far, all attempts together.
+
+        The provider's own count, else an estimate, which is never below the deltas; a `final` count is taken as it is.
+        """
+        return _sum(self.spent, self.reported if final else self._usage_of_attempt())
+
+    def _usage_of_attempt(self) -> Usage | None:
+        reported, deltas = self.reported, max(0, self.deltas - self._deltas_before)
         if reported is None:
-            return Usage(output_tokens=self.deltas, estimated=True) if self.deltas else None
+            return Usage(output_tokens=deltas, estimated=True) if deltas else None
         if not reported.estimated:
             return reported
-        return replace(reported, output_tokens=max(reported.output_tokens, self.deltas))
+        return replace(reported, output_tokens=max(reported.output_tokens, deltas))
+
+    def events(self) -> Iterator[Event]:
+        """All that was added and is, or will be, in the log."""
+        for entry in (*self._history, *self._unanswered()):
+            yield from entry.events
+        for event, _ in self._pending:
+            yield event
 
     def _as_cancelled(self, end: End) -> End:
         return End("cancelled", usage=self._recounted(end))
@@ -212,3 +235,7 @@ class ProducerLog:
 
 def _deltas(events: Iterable[Event]) -> int:
     return sum(not isinstance(event, (Attempt, End)) for event in events)
+
+
+def _sum(one: Usage | None, other: Usage | None) -> Usage | None:
+    return one + other if one is not None and other is not None else one or other

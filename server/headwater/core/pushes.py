@@ -184,8 +184,8 @@ class Snapshot(Struct, tag="snapshot", frozen=True, kw_only=True):
     parts: list[Part]
 
 
-class Attempt(Struct, tag="attempt", frozen=True, kw_only=True):
-    """An answer is tried anew; `restarted` withdraws what there was of it."""
+class Attempt(Struct, tag="attempt", frozen=True, omit_defaults=True, kw_only=True):
+    """An answer is tried anew; `restarted` withdraws what there was of it. `model` goes on, where it is another."""
 
     message: str
     after: int
@@ -193,6 +193,7 @@ class Attempt(Struct, tag="attempt", frozen=True, kw_only=True):
     number: int
     reason: str
     how: str
+    model: str | None = None
 
 
 # -- what passes

@@ -7,13 +7,15 @@ from contextlib import suppress
 
 from headwater.config import Config
 from headwater.core.events import End, Entry
-from headwater.core.lifecycle import end_failed, end_incomplete
+from headwater.core.lifecycle import end_cancelled
 from headwater.core.run import Run
 from headwater.entropy import full_jitter, new_tag
-from headwater.errors import DamagedLog, HeadwaterError, StoreUnavailable, UnknownModel
+from headwater.errors import StoreUnavailable
+from headwater.executor.attempts import Attempts
 from headwater.executor.committer import Committer
 from headwater.executor.failures import Failures
 from headwater.executor.healing import Healing
+from headwater.executor.holding import Holding
 from headwater.executor.production import Production
 from headwater.hub import Hub
 from headwater.metrics import Metrics
@@ -46,10 +48,10 @@ class Executor:
         self.draining = False
         self._store = store
         self._hub = hub
-        self._catalog = catalog
         self._config = config
         self._metrics = metrics
         self._on_ended = on_ended
+        self._holding = Holding(worker, store, config, hub.publish)
         self._committer = Committer(worker, store, config, metrics, self._on_stored)
         self._productions: dict[str, Production] = {}
         self._starting: set[str] = set()
@@ -60,6 +62,7 @@ class Executor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._abandoned: dict[str, int] = {}
         self._failures = Failures()
+        self._attempts = Attempts(catalog, config, metrics)
 
     def __repr__(self) -> str:
         return (
@@ -145,7 +148,7 @@ class Executor:
 
     async def _produce(self, run_id: str, token: int, lease: Lease | None, tag: int) -> None:
         try:
-            lease = lease or await self._take_lease(run_id, token, tag)
+            lease = lease or await self._holding.take(run_id, token, tag)
             production = self._admit(lease) if lease is not None else None
         finally:
             self._starting.discard(run_id)
@@ -153,40 +156,16 @@ class Executor:
             self._start_waiting()  # the room that was kept for it is free
             return
         try:
-            end = await self._generate(production, taken_over=token > 0)
-            production.log.finish(end)
-            self._committer.add(production)
-            await production.settled.wait()
+            assert lease is not None
+            end = await self._answer(production, lease)
+            if end is None:
+                end = await self._hand_over(production)
+            if end is not None:
+                production.log.finish(end)
+                self._committer.add(production)
+                await production.settled.wait()
         finally:
             await self._dismiss(production)
-
-    async def _take_lease(self, run_id: str, token: int, tag: int) -> Lease | None:
-        tries = 0
-        while True:
-            try:
-                return await self._store.take_lease(
-                    run_id, seen=token, tag=tag, holder=self.worker, lease_s=self._config.lease_s
-                )
-            except DamagedLog as error:
-                log.error("run %s cannot be produced: %s", run_id, error.detail)
-                await self._give_up(run_id, token, tag)
-                return None
-            except StoreUnavailable:
-                tries += 1
-                if tries > TAKE_TRIES:
-                    return None  # a sweep comes back to it
-                await asyncio.sleep(full_jitter(tries, base_s=0.05, cap_s=0.5))
-
-    async def _give_up(self, run_id: str, token: int, tag: int) -> None:
-        """End a run of which too little is left to produce it."""
-        end = end_failed("internal_error", "What is stored of this run is damaged.")
-        try:
-            entry = await self._store.give_up(run_id, seen=token, tag=tag, end=end)
-        except HeadwaterError as error:
-            log.error("run %s cannot be ended either: %s", run_id, error.detail)
-            return
-        if entry is not None:
-            self._hub.publish(run_id, entry)
 
     def _admit(self, lease: Lease) -> Production:
         run = lease.run
@@ -200,15 +179,28 @@ class Executor:
             production.stop("cancelled")
         return production
 
-    async def _generate(self, production: Production, *, taken_over: bool) -> End:
-        if taken_over:
-            detail = "The worker that produced this answer stopped before it was finished."
-            return end_incomplete("producer_lost", detail)
-        try:
-            model = self._catalog.get(production.run.model)
-        except UnknownModel as error:
-            return end_failed("upstream_unreachable", error.detail)
-        return await production.generate(model)
+    async def _answer(self, production: Production, lease: Lease) -> End | None:
+        """Produce until there is an end; None where it was stopped to be handed over."""
+        before = await self._holding.read(production) if lease.token > 1 else None
+        if before is not None:
+            production.go_on_from(before)
+        if self._leaves(production):
+            production.stop("handed_over")
+        return await self._attempts.answer(production, before, leases=lease.token - 1, released=lease.released)
+
+    async def _hand_over(self, production: Production) -> End | None:
+        """Let another go on from all that came; the end instead, where none can or it was cancelled meanwhile."""
+        attempt = self._attempts.handover(production)
+        if attempt is None:
+            return production.end_drained()
+        production.leave(attempt)
+        await production.settled.wait()
+        if production.is_cancelled:
+            production.settled.clear()
+            return end_cancelled(production.log.usage())
+        if not production.log.lost:
+            await self._holding.let_go(production.run.id, production.token)
+        return None
 
     async def _dismiss(self, production: Production) -> None:
         run_id = production.run.id
@@ -219,7 +211,7 @@ class Executor:
         else:
             if production.damaged:
                 log.error("run %s: its log is damaged", run_id)
-                await self._give_up(run_id, production.token, production.tag)
+                await self._holding.give_up(run_id, production.token, production.tag)
             self._hub.set_producing(run_id, False)
         self._start_waiting()
 
@@ -250,14 +242,28 @@ class Executor:
             production.stop("cancelled")
 
     async def drain(self, within_s: float) -> None:
-        """Start nothing more; let what runs finish within so many seconds; end the rest honestly."""
+        """Start nothing more, and hand over what others can go on with; the rest may finish within so many seconds.
+
+        Where the store is ours alone nobody is there to take over but our successor, so all may finish. What has not
+        is handed over to it, or ends.
+        """
         self.draining = True
         self._waiting.clear()
         deadline = asyncio.get_running_loop().time() + within_s
+        for production in tuple(self._productions.values()):
+            if self._leaves(production):
+                production.stop("handed_over")
         if not await self._all_done(deadline):
             for production in tuple(self._productions.values()):
-                production.stop("drained")
+                production.stop("handed_over")
             await self._all_done(deadline + DRAIN_ENDS_S)
+
+    def _leaves(self, production: Production) -> bool:
+        """Whether to hand it over at once."""
+        if not (self.draining and self._store.shared):
+            return False
+        attempt = self._attempts.handover(production)
+        return attempt is not None and attempt.how == "continued"
 
     async def close(self) -> None:
         """Drain without waiting for answers, and leave no task behind."""
@@ -283,7 +289,7 @@ class Executor:
             if not held:
                 continue
             try:
-                results = await self._store.renew_leases(held, self._config.lease_s)
+                results = await self._holding.renew(held)
             except StoreUnavailable:
                 self._metrics.store_failures.inc()
                 tries += 1
@@ -332,10 +338,10 @@ class Executor:
                 await self._healing.compare()
 
     async def _sweep(self) -> None:
-        """Take what two answered sweeps in a row showed to be nobody's."""
+        """Take what was let go of, and what two answered sweeps in a row showed to be nobody's."""
         stale = [s for s in await self._store.stale(SWEEP_MAX) if not self._is_here(s)]
         for one in stale:
-            if self._abandoned.get(one.run_id) == one.token:
+            if one.released or self._abandoned.get(one.run_id) == one.token:
                 self.wake(one.run_id, one.token)
         self._abandoned = {one.run_id: one.token for one in stale}
 
@@ -345,7 +351,5 @@ class Executor:
 
 # A store that fails over is back after seconds, so a few looks at what ended are enough.
 HEAL_EVERY_S = 2.0
-# Failures to take a lease before the run is left to the sweep, a second or two later.
-TAKE_TRIES = 5
 # For the ends of the runs that a drain cut off to be written.
 DRAIN_ENDS_S = 2.0

@@ -9,7 +9,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from headwater.core.content import Part
-from headwater.core.events import Entry, Span, Status, merge
+from headwater.core.events import Attempt, Entry, Span, Status, merge
 from headwater.core.position import Position
 from headwater.core.run import RunRequest
 
@@ -45,6 +45,12 @@ def joined(pieces: Sequence[bytes], after: After = After.GO_ON) -> Frame:
         return Frame(b"".join(pieces), after)
     data, *rest = [piece for large, run in groupby(pieces, is_large) for piece in (run if large else (b"".join(run),))]
     return Frame(data, after, tuple(rest))
+
+
+def not_withdrawn(spans: Sequence[Span]) -> Sequence[Span]:
+    """The spans from the last restart among them on: for one who has been shown nothing of what it withdraws."""
+    restarts = [n for n, span in enumerate(spans) if isinstance(span.event, Attempt) and span.event.how == "restarted"]
+    return spans[restarts[-1] :] if restarts else spans
 
 
 class Head(Struct, frozen=True):

@@ -13,7 +13,7 @@ from headwater.core.content import Part
 from headwater.core.events import Attempt, Delta, End, FinishReason, Reasoning, Refusal, Span, Status, Text, Usage
 from headwater.core.position import Position
 from headwater.core.sse import encode
-from headwater.formats.base import After, Format, Frame, Head
+from headwater.formats.base import After, Format, Frame, Head, not_withdrawn
 from headwater.formats.openai import KEEP_ALIVE, completion_id
 
 json = msgspec.json.Encoder().encode
@@ -26,6 +26,8 @@ _TAKEN_BACK: Final = {
     "code": "restarted",
 }
 
+# The first chunk of an answer says whose it is.
+_ROLE: Final[dict[str, Any]] = {"role": "assistant"}
 _NAMES: Final = {"text": "content", "reasoning": "reasoning_content", "refusal": "refusal"}
 # What an upstream says of a request, and not of itself.
 _BY_STATUS: Final[dict[int | None, str]] = {
@@ -65,32 +67,35 @@ class Chat(Format):
             return Frame(_error(_TAKEN_BACK), After.CLOSE)
         # In one chunk: of several, whoever is cut off behind the first would lose the others, or see it twice.
         calls = [_call(call["index"], call.get("id"), call.get("name"), call["arguments"]) for call in _calls(parts)]
-        delta = {"role": "assistant"} | _texts(parts) | ({"tool_calls": calls} if calls else {})
+        delta = _ROLE | _texts(parts) | ({"tool_calls": calls} if calls else {})
         return Frame(self._chunk(delta, position))
 
     def spans(self, spans: Sequence[Span]) -> Frame:
         pieces = []
-        for span in spans:
+        begins = bool(spans) and spans[0].after == 0
+        for span in not_withdrawn(spans) if begins else spans:
             event = span.event
-            if type(event) is Text and span.after:
+            if type(event) is Text and not begins:
                 pieces.append(self._text % (span.seq, span.tag, json(event.text)))
-            elif isinstance(event, End):
-                pieces.append(self._end(span, event))
+                continue
+            role, begins = _ROLE if begins else {}, False
+            if isinstance(event, End):
+                pieces.append(self._end(span, event, role))
                 return Frame(b"".join(pieces), After.CLOSE)
             elif isinstance(event, Attempt):
-                if event.how == "restarted" and span.after:
+                if event.how == "restarted" and not role:
                     pieces.append(_error(_TAKEN_BACK))
                     return Frame(b"".join(pieces), After.CLOSE)
-                pieces.append(self._chunk({} if span.after else {"role": "assistant", "content": ""}, _at(span)))
+                pieces.append(self._chunk(role | {"content": ""} if role else {}, _at(span)))
             else:
-                pieces.append(self._chunk(_role(span) | delta_fields(event), _at(span)))
+                pieces.append(self._chunk(role | delta_fields(event), _at(span)))
         return Frame(b"".join(pieces))
 
-    def _end(self, span: Span, end: End) -> bytes:
+    def _end(self, span: Span, end: End, role: dict[str, Any]) -> bytes:
         finish = finish_of(end)
         if finish is None:
             return _error(error_of(end))
-        pieces = [self._chunk(_role(span), span.before, finish)]
+        pieces = [self._chunk(role, span.before, finish)]
         if self.include_usage:
             usage = b'%b,"choices":[],"usage":%b}' % (self._start, json(usage_of(end.usage)))
             pieces.append(encode(usage, id=str(span.before)))
@@ -159,11 +164,6 @@ def error_of(end: End) -> dict[str, Any]:
 
 def _error(error: dict[str, Any]) -> bytes:
     return encode(json({"error": error}))
-
-
-def _role(span: Span) -> dict[str, Any]:
-    """The first chunk of an answer says whose it is."""
-    return {} if span.after else {"role": "assistant"}
 
 
 def _at(span: Span) -> Position:

@@ -30,8 +30,7 @@ def span_data(span: Span) -> tuple[str, bytes]:
     if isinstance(event, End):
         return "end", head + json(end_fields(event))[1:]
     if isinstance(event, Attempt):
-        fields = {"number": event.number, "reason": event.reason, "how": event.how}
-        return "attempt", head + json(fields)[1:]
+        return "attempt", head + json(_attempt_fields(event))[1:]
     return "delta", head + _delta_fields(event)
 
 
@@ -44,6 +43,12 @@ def _delta_fields(delta: Delta) -> bytes:
         return b'"refusal":%b}' % json(delta.text)
     fields = {name: getattr(delta, name) for name in ("index", "id", "name", "arguments")}
     return b'"tool_call":%b}' % json({name: value for name, value in fields.items() if value is not None})
+
+
+def _attempt_fields(attempt: Attempt) -> dict[str, object]:
+    """What the try before it cost is not told here: it is in the run."""
+    fields: dict[str, object] = {"number": attempt.number, "reason": attempt.reason, "how": attempt.how}
+    return fields if attempt.model is None else fields | {"model": attempt.model}
 
 
 def end_fields(end: End) -> dict[str, object]:

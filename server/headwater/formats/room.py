@@ -111,7 +111,13 @@ def _growth(message: str, span: Span) -> Push:
         return pushes.Delta(message=message, after=after, seq=seq, refusal=event.text)
     if isinstance(event, Attempt):
         return pushes.Attempt(
-            message=message, after=after, seq=seq, number=event.number, reason=event.reason, how=event.how
+            message=message,
+            after=after,
+            seq=seq,
+            number=event.number,
+            reason=event.reason,
+            how=event.how,
+            model=event.model,
         )
     fields = {name: getattr(event, name) for name in ("index", "id", "name", "arguments")}
     call = {name: value for name, value in fields.items() if value is not None}

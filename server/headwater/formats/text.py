@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from headwater.core.content import Part
 from headwater.core.events import Attempt, End, Span, Status, Text
 from headwater.core.position import Position
-from headwater.formats.base import After, Format, Frame
+from headwater.formats.base import After, Format, Frame, not_withdrawn
 
 
 class PlainText(Format):
@@ -28,11 +28,12 @@ class PlainText(Format):
 
     def spans(self, spans: Sequence[Span]) -> Frame:
         pieces = []
-        for span in spans:
+        begins = bool(spans) and spans[0].after == 0
+        for span in not_withdrawn(spans) if begins else spans:
             match span.event:
                 case Text(text):
                     pieces.append(text)
-                case Attempt(how="restarted"):
+                case Attempt(how="restarted") if not begins:
                     return Frame("".join(pieces).encode(), After.BREAK)
                 case End(status=status):
                     after = After.CLOSE if status == "completed" else After.BREAK

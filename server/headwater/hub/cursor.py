@@ -177,7 +177,7 @@ class Cursor:
         await self.log.teach(type(form))
         if self.position is not None and self.position.seq > form.reached.seq:
             await self.log.teach(type(form))  # it was being told already when this position came to be
-        if self.position is None and not self._replaces:
+        if self.position == START or (self.position is None and not self._replaces):
             self.position = form.begin
 
     def go_on(self, position: Position, ahead: bytes) -> None:

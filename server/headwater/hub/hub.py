@@ -1,17 +1,18 @@
 """The live logs of one worker: opened by their first reader, closed after their last."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from headwater.broadcaster.base import Broadcaster, News
 from headwater.config import Config
 from headwater.core.news import Removed, Whisper
 from headwater.core.position import START, Position
 from headwater.core.run import Run
-from headwater.errors import Draining, StoreUnavailable, TooMany, UnknownRun
+from headwater.errors import StoreUnavailable, TooMany, UnknownRun
 from headwater.formats.base import Format, Head
 from headwater.formats.room import RoomForm
 from headwater.hub.cursor import Cursor
+from headwater.hub.farewell import Farewell
 from headwater.hub.live import LiveLog
 from headwater.hub.notes import Note
 from headwater.hub.replays import Replays
@@ -23,8 +24,6 @@ from headwater.store.rooms import RoomStore
 # How long a log without readers stays: a page that reloads is back within this.
 LINGER_S = 5.0
 TICK_S = 1.0
-# Connections closed in one step of a drain: their reconnects arrive elsewhere together.
-LET_GO_TOGETHER = 20
 
 
 class Hub:
@@ -35,6 +34,7 @@ class Hub:
     ) -> None:
         self.logs: dict[str, LiveLog] = {}
         self._producing: set[str] = set()
+        self.farewell = Farewell(self._readers, lambda: self._subscribers + self._end_waits, metrics)
         self.on_whisper: Callable[[str, bytes], None] = lambda room_id, data: None
         """Hears what other workers whisper about rooms that are followed here."""
         self._store = store
@@ -44,10 +44,8 @@ class Hub:
         self._metrics = metrics
         self._subscribers = 0
         self._end_waits = 0
-        self._waits: set[asyncio.Timeout] = set()
         self._known: set[str] = set()
         self._finding: dict[str, asyncio.Task[Run | None]] = {}
-        self._sends_away = False
         self._writes_per_s = 0.0
         self._compared_at = 0.0
         broadcaster.attach(self)
@@ -128,13 +126,14 @@ class Hub:
         except BaseException:
             self._subscribers -= 1
             self._release(log)
+            self.farewell.one_left()
             raise
 
     def _admit(self, cursor: Cursor) -> None:
         cursor.log.add_follower(cursor)
         self._metrics.subscribers.set(self._subscribers)
-        if self._sends_away:  # since it was let in
-            cursor.let_go("draining")
+        if self.farewell.for_all or (self.farewell.begun and isinstance(cursor, RoomCursor)):  # since it was let in
+            self.farewell.send_away(cursor)
 
     # -- rooms
 
@@ -143,7 +142,7 @@ class Hub:
 
         What passes in the room is told from now on. Raises TooMany, Draining, StoreUnavailable, UnknownRoom.
         """
-        self.check_room()
+        self.check_enters()
         log = self._acquire_room(room_id)
         await self._open(log, at=position)
         cursor = RoomCursor(
@@ -225,6 +224,11 @@ class Hub:
 
     # -- limits
 
+    def check_enters(self) -> None:
+        """Raises TooMany; Draining, also where only those stay who cannot come to another worker instead."""
+        self.farewell.check_enters()
+        self.check_room()
+
     def check_room(self) -> None:
         """Raises TooMany where another who reads or waits would be one too many; Draining."""
         self.check_stays()
@@ -237,14 +241,14 @@ class Hub:
 
     def check_stays(self) -> None:
         """Raises Draining where everyone is being let go."""
-        if self._sends_away:
-            raise Draining("This worker is shutting down. Connect again.", retry_after=1)
+        self.farewell.check_stays()
 
     def _close(self, cursor: Cursor) -> None:
         if cursor.log.remove_follower(cursor):
             self._subscribers -= 1
             self._metrics.subscribers.set(self._subscribers)
             self._release(cursor.log)
+            self.farewell.one_left()
 
     async def wait_for_end(self, run: Run, within_s: float | None) -> bool:
         """Whether the run ended, or went, within so many seconds; None is as long as it takes, or this worker stays.
@@ -254,10 +258,11 @@ class Hub:
         log = self._acquire(run)
         self._end_waits += 1
         try:
-            return await self._within(within_s, self._end(log))
+            return await self.farewell.within(within_s, self._end(log))
         finally:
             self._end_waits -= 1
             self._release(log)
+            self.farewell.one_left()
 
     async def _end(self, log: LiveLog) -> None:
         await log.open()
@@ -265,20 +270,7 @@ class Hub:
 
     async def wait_to_begin(self, cursor: Cursor, within_s: float) -> bool:
         """Whether there is something to tell within so many seconds, or nothing more will come."""
-        return await self._within(within_s, cursor.log.begun.wait())
-
-    async def _within(self, within_s: float | None, wait: Awaitable[object]) -> bool:
-        """Whether it was over within so many seconds, and before everyone was let go."""
-        limit = asyncio.timeout(0 if self._sends_away else within_s)
-        try:
-            async with limit:
-                self._waits.add(limit)
-                await wait
-            return True
-        except TimeoutError:
-            return False
-        finally:
-            self._waits.discard(limit)
+        return await self.farewell.within(within_s, cursor.log.begun.wait())
 
     def has_seen_end(self, run_id: str) -> bool:
         """Whether the run's end was heard of here."""
@@ -378,20 +370,10 @@ class Hub:
             for log, top in zip(those, tops, strict=True):
                 log.compare(top)
 
-    async def let_everyone_go(self, spread_s: float) -> None:
-        """End all connections, spread over so many seconds, so that they do not come back at once."""
-        self._sends_away = True
-        for limit in self._waits:
-            if not limit.expired():
-                limit.reschedule(asyncio.get_running_loop().time())
-        cursors = [
+    def _readers(self) -> list[Cursor]:
+        return [
             cursor for log in self.logs.values() for cursor in log.followers if not isinstance(cursor, AnswerCursor)
         ]
-        for index, cursor in enumerate(cursors):
-            cursor.let_go("draining")
-            self._metrics.subscribers_let_go.labels("draining").inc()
-            if index % LET_GO_TOGETHER == LET_GO_TOGETHER - 1:
-                await asyncio.sleep(spread_s * LET_GO_TOGETHER / len(cursors))
 
     async def close(self) -> None:
         """Close every log."""

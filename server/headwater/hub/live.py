@@ -60,7 +60,7 @@ class LiveLog:
         self.produced_here = False
         self._followers: set[Cursor] = set()
         self.begun = asyncio.Event()
-        """It holds something, or nothing more will come."""
+        """It holds something to be shown, or nothing more will come."""
         self.ended = asyncio.Event()
         """Nothing more will come."""
         self.window = Window(START, config.window_bytes)
@@ -192,7 +192,8 @@ class LiveLog:
 
     def _add(self, entry: Entry) -> None:
         self.window.add(entry, self.weigh(entry))
-        self.begun.set()
+        if type(entry.events[0]) is not Attempt:  # another upstream is tried: that alone is nothing to be shown
+            self.begun.set()
         self._events += len(entry.events)
         last = entry.events[-1]
         now = self._loop.time()

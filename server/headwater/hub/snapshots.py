@@ -29,14 +29,14 @@ class Snapshots:
         self._frames: dict[tuple[type[Format], bool], Frame] = {}
 
     async def take(self, form: Format, window: Window, *, replaces: bool) -> tuple[Position, Frame | None]:
-        """All content so far as one frame (None if there is none), and the position it reaches.
+        """All content so far as one frame (None of an empty log), and the position it reaches.
 
         Raises StoreUnavailable, UnknownRun, DamagedLog.
         """
         contents = self._contents
         if contents is None or self._is_old(contents, window):
             contents = await self._read()
-        if not contents.parts and not replaces:
+        if not contents.position.seq and not replaces:
             return contents.position, None
         key = type(form), replaces
         frame = self._frames.get(key)

@@ -6,6 +6,7 @@ from headwater.core.run import RunRequest
 from headwater.http_client import HttpClient
 from headwater.providers.anthropic_request import messages_body
 from headwater.providers.anthropic_stream import MessageStream
+from headwater.providers.continuation import Overlap
 from headwater.providers.request_parts import encoded
 from headwater.providers.upstream import UpstreamOptions, UpstreamProvider, endpoint
 
@@ -33,6 +34,8 @@ class AnthropicProvider(UpstreamProvider):
         api_key = options.get("api_key")
         own_headers = {"anthropic-version": VERSION} | ({"x-api-key": api_key} if api_key else {})
         url = endpoint(base_url, "/v1", "/messages")
+        # The newer models answer it with a 400, which is no harm.
+        options.setdefault("continuation", "trailing")
         super().__init__(client, url=url, model=model, own_headers=own_headers, **options)
         self._max_output_tokens = max_output_tokens
 
@@ -41,6 +44,14 @@ class AnthropicProvider(UpstreamProvider):
 
     def _body(self, request: RunRequest) -> bytes:
         return encoded(messages_body(request, model=self.model, max_tokens=self._max_output_tokens))
+
+    def _limit(self, request: RunRequest) -> int:
+        return request.max_output_tokens or self._max_output_tokens
+
+    def _overlap(self, written: str) -> tuple[str, Overlap]:
+        # It refuses a beginning that ends in white space, and goes on with that space if it is left out.
+        text = written.rstrip()
+        return text, Overlap(written[len(text) :], whole=False)
 
     def _reader(self, media_type: str) -> MessageStream:
         return MessageStream(self._scrub, promised=media_type == "text/event-stream")

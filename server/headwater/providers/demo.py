@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from headwater.core.events import FinishReason, Text, Usage
 from headwater.core.run import RunRequest
 from headwater.errors import Invalid
-from headwater.providers.base import Finish, Provider, ProviderError, Step
+from headwater.providers.base import Finish, Provider, ProviderError, Step, Written
 from headwater.providers.demo_corpus import Corpus, excerpt, terms
 from headwater.providers.prompt import question, word_count
 from headwater.providers.strict import Misfit, convert
@@ -154,21 +154,20 @@ class DemoProvider(Provider):
         return fit(compose(self._corpus, _MENTION.sub("", question(request))), wanted, request.max_output_tokens)
 
     def generate(self, request: RunRequest) -> AsyncGenerator[list[Step], None]:
-        return self.generate_from(request, "")
+        return self._stream(request, "")
 
-    def generate_from(self, request: RunRequest, done: str) -> AsyncGenerator[list[Step], None]:
-        """The answer after `done`. Raises ValueError where it does not begin so, and Invalid.
+    def continues(self, request: RunRequest) -> bool:
+        return True
 
-        A fault strikes at its place in the answer: what begins after that place is spared.
-        """
-        answer = self.answer(request)
+    def generate_from(self, request: RunRequest, written: Written) -> AsyncGenerator[list[Step], None]:
+        """The rest, exactly. A fault strikes at its place in the answer: what begins after that place is spared."""
+        return self._stream(request, written.text)
+
+    async def _stream(self, request: RunRequest, done: str) -> AsyncGenerator[list[Step], None]:
+        answer, options, start = self.answer(request), self.options(request), len(done)
         if not answer.text.startswith(done):
-            raise ValueError("the demo's answer to this request does not begin like that")
-        return self._stream(answer, len(done), self.options(request), word_count(request))
-
-    async def _stream(
-        self, answer: Answer, start: int, options: DemoOptions, input_tokens: int
-    ) -> AsyncGenerator[list[Step], None]:
+            detail = "the demo's answer to this request does not begin like that"
+            raise ProviderError("upstream_error", detail, status=400)
         words = tokens(answer.text, start)
         fault = options.fault
         if fault == "slow_start":
@@ -187,7 +186,7 @@ class DemoProvider(Provider):
                 await self._sleep(max(0.0, begun + due_s - self._clock()))
             given += len(beat)
             yield beat
-        usage = Usage(input_tokens=input_tokens, output_tokens=given)
+        usage = Usage(input_tokens=word_count(request), output_tokens=given)
         if fault:
             await _strike(fault, usage)
         else:

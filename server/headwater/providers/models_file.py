@@ -15,9 +15,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.datastructures import Secret
 
 from headwater.errors import ConfigError
+from headwater.providers.continuation import Continuation
 from headwater.providers.strict import Misfit, convert
 
-Continuation = Literal["vllm", "prefix", "trailing", "none"]
 TokenLimitField = Literal["max_tokens", "max_completion_tokens"]
 # A day: whoever wants to wait longer than that for a token has another problem.
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -40,7 +40,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
 
     `upstream_model` is what the upstream calls it; `token_limit_field` how it spells `max_output_tokens`;
     `include_usage` whether it may be asked to count; `max_output_tokens` the limit of a request that names none.
-    `where` names file and table, for messages.
+    `continuation` is how the upstream goes on with an answer that was broken off; `restart` whether one that cannot
+    be gone on with begins anew. `where` names file and table, for messages.
     """
 
     name: str
@@ -102,6 +103,12 @@ UPSTREAMS = {
     "openai": "http://127.0.0.1:8080/v1",
     "anthropic": "https://api.anthropic.com",
     "ollama": "http://127.0.0.1:11434",
+}
+# How the servers of each can go on with an answer; the first where the file does not say.
+CONTINUATIONS: Mapping[str, Sequence[Continuation]] = {
+    "openai": ("none", "vllm", "prefix", "trailing"),
+    "anthropic": ("trailing", "none"),
+    "ollama": ("trailing", "none"),
 }
 # Keys that mean nothing to some providers, and to which they do.
 KEYS_OF: Mapping[str, Sequence[str]] = {
@@ -174,7 +181,7 @@ def _spec(name: str, value: object, source: str, environ: Mapping[str, str]) -> 
         api_key=api_key,
         headers=headers,
         fallbacks=tuple(table.fallbacks),
-        continuation=table.continuation or "none",
+        continuation=table.continuation or CONTINUATIONS.get(table.provider, ("none",))[0],
         restart=table.restart,
         token_limit_field=table.token_limit_field or "max_tokens",
         include_usage=table.include_usage is not False,
@@ -199,6 +206,16 @@ def _check_provider(table: Table, at: str) -> None:
         if table.provider not in providers and getattr(table, key) != getattr(_DEFAULTS, key):
             only = " or ".join(f'"{name}"' for name in providers)
             raise Misfit(f"{at}.{key}", f"belongs to provider = {only} only")
+    if table.continuation and table.continuation not in (ways := CONTINUATIONS[table.provider]):
+        raise Misfit(f"{at}.continuation", f'must be {" or ".join(ways)} with provider = "{table.provider}"')
+
+
+def check_continuation(word: str, at: str) -> Continuation:
+    """How a server that speaks chat completions goes on, in a `word`. Raises ConfigError, beginning with `at`."""
+    ways = CONTINUATIONS["openai"]
+    if word and word not in ways:
+        raise ConfigError(f"{at}: must be {' or '.join(ways)}")
+    return next((way for way in ways if way == word), ways[0])
 
 
 def check_base_url(url: str, at: str) -> None:

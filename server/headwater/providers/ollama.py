@@ -24,6 +24,7 @@ class OllamaProvider(UpstreamProvider):
         **options: Unpack[UpstreamOptions],
     ) -> None:
         url = endpoint(base_url, "/api", "/chat")
+        options.setdefault("continuation", "trailing")
         super().__init__(client, url=url, model=model, own_headers=bearer(options.get("api_key")), **options)
 
     def check(self, request: RunRequest) -> None:

@@ -16,13 +16,16 @@ from typing import Any
 
 from headwater.core.run import RunRequest
 from headwater.errors import ConfigError
-from headwater.providers.base import Finish, Provider, ProviderError, Step
+from headwater.providers.base import Finish, Provider, ProviderError, Step, Written
 from headwater.providers.steps import to_step
 
 log = logging.getLogger(__name__)
 
-AnswerFunction = Callable[[RunRequest], AsyncGenerator[Any, None]]
-"""Yields str, deltas, or their JSON shapes such as {"reasoning": "…"}; at most one Finish, last."""
+AnswerFunction = Callable[..., AsyncGenerator[Any, None]]
+"""Takes the request, and where it has a parameter `done`, the text of the answer that there is already, "" at first.
+
+Yields str, deltas, or their JSON shapes such as {"reasoning": "…"}; at most one Finish, last.
+"""
 
 # How far a function may run ahead of the log; enough for a burst to become one append.
 _AHEAD = 256
@@ -60,10 +63,15 @@ def checked_function(function: object, name: str) -> AnswerFunction:
         raise ConfigError(f"{name} must be an async generator function: async def, with a yield in it")
     assert callable(function)
     try:
-        inspect.signature(function).bind(None)
+        inspect.signature(function).bind(None, **({"done": ""} if _takes_done(function) else {}))
     except TypeError:
-        raise ConfigError(f"{name} must take one argument, the request") from None
+        raise ConfigError(f"{name} must take one argument, the request, and at most done besides") from None
     return function
+
+
+def _takes_done(function: AnswerFunction) -> bool:
+    """Whether it can go on with an answer that was broken off."""
+    return "done" in [*inspect.signature(function).parameters][1:]
 
 
 def _brief(error: BaseException) -> str:
@@ -77,17 +85,28 @@ class PythonProvider(Provider):
 
     def __init__(self, function: AnswerFunction, name: str) -> None:
         self._function = checked_function(function, name)
+        self._takes_done = _takes_done(self._function)
         self._name = name
         self._stuck: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"<PythonProvider {self._name} stuck={len(self._stuck)}>"
 
-    async def generate(self, request: RunRequest) -> AsyncGenerator[list[Step], None]:
+    def generate(self, request: RunRequest) -> AsyncGenerator[list[Step], None]:
+        return self._generate(request, "")
+
+    def continues(self, request: RunRequest) -> bool:
+        return self._takes_done
+
+    def generate_from(self, request: RunRequest, written: Written) -> AsyncGenerator[list[Step], None]:
+        return self._generate(request, written.text)
+
+    async def _generate(self, request: RunRequest, done: str) -> AsyncGenerator[list[Step], None]:
         if len(self._stuck) >= _STUCK_MAX:
             raise ProviderError("upstream_error", f"{len(self._stuck)} earlier answers of this model have not stopped")
         steps: asyncio.Queue[Step | ProviderError] = asyncio.Queue(_AHEAD)
-        task = asyncio.create_task(self._pump(request, steps), name=f"answer of {self._name}")
+        answer = self._function(request, done=done) if self._takes_done else self._function(request)
+        task = asyncio.create_task(self._pump(answer, steps), name=f"answer of {self._name}")
         finished = False
         try:
             while not finished:
@@ -100,12 +119,12 @@ class PythonProvider(Provider):
         finally:
             await self._stop(task, cancel=not finished)
 
-    async def _pump(self, request: RunRequest, steps: "asyncio.Queue[Step | ProviderError]") -> None:
+    async def _pump(self, answer: AsyncGenerator[Any, None], steps: "asyncio.Queue[Step | ProviderError]") -> None:
         """Put what the function yields into `steps`, and last a Finish or what went wrong."""
         task = asyncio.current_task()
         assert task is not None
         last: Finish | ProviderError = Finish("stop")  # returning is how a function says that its answer is whole
-        async with aclosing(self._function(request)) as answer:
+        async with aclosing(answer):
             try:
                 async for item in answer:
                     if task.cancelling():

@@ -33,6 +33,10 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
         return asked_s + roll * min(self.cap_s, math.ldexp(self.base_s, failures - 1))
 
 
+# Where another model stands ready, it answers sooner than this one after a wait.
+WITH_FALLBACKS = RetryPolicy(tries_max=2, retry_after_max_s=1.0)
+
+
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
     """The seconds that a Retry-After asks for, at `now` in Unix seconds; None if there is none that can be read."""
     value = headers.get("retry-after", "").strip()

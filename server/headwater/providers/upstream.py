@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from typing import TypedDict
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headwater.core.events import Usage
 from headwater.core.lifecycle import Failed, Incomplete
@@ -16,7 +17,8 @@ from headwater.core.run import RunRequest
 from headwater.core.sse import FRAME_BYTES_MAX
 from headwater.http_client import CONNECT_TIMEOUT_S, ConnectFailed, ConnectionCut, HttpClient, Response
 from headwater.providers.answer import AnswerStream
-from headwater.providers.base import Finish, Provider, ProviderError, Step
+from headwater.providers.base import Finish, Provider, ProviderError, Step, Written
+from headwater.providers.continuation import Continuation, Overlap, can_continue, continued
 from headwater.providers.retry import PASSING, RetryPolicy, retry_after_s
 from headwater.providers.upstream_errors import Scrubber, body_message, error_code
 
@@ -32,12 +34,14 @@ REFUSAL_S = 5.0
 class UpstreamOptions(TypedDict, total=False):
     """What may be said of any upstream. Times are in seconds.
 
+    `continuation` is how it goes on with an answer that was broken off.
     `headers` are added to every request. Before the first delta, a passing failure is tried again as `retries` says.
     Whoever waits for that delta bounds the whole.
     """
 
     api_key: str | None
     headers: Mapping[str, str] | None
+    continuation: Continuation
     connect_timeout_s: float
     retries: RetryPolicy
     after_finish_s: float
@@ -69,6 +73,7 @@ class UpstreamProvider(Provider):
         own_headers: Mapping[str, str],
         api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
+        continuation: Continuation = "none",
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         retries: RetryPolicy | None = None,
         after_finish_s: float = AFTER_FINISH_S,
@@ -81,6 +86,7 @@ class UpstreamProvider(Provider):
         self._url = url
         self._headers = {"content-type": "application/json", **own_headers, **lowered(headers)}
         self._scrub = scrubber(api_key, headers)
+        self._continuation = continuation
         self._connect_timeout_s = connect_timeout_s
         self._retries = retries or RetryPolicy()
         self._after_finish_s = after_finish_s
@@ -98,6 +104,14 @@ class UpstreamProvider(Provider):
     @abstractmethod
     def _reader(self, media_type: str) -> AnswerStream:
         """What reads an answer of this media type."""
+
+    def _limit(self, request: RunRequest) -> int | None:
+        """How many tokens an answer to `request` may have."""
+        return request.max_output_tokens
+
+    def _overlap(self, written: str) -> tuple[str, Overlap]:
+        """The text to be gone on with, as this upstream takes it, and what may come again."""
+        return written, Overlap(written if self._continuation == "prefix" else "", whole=True)
 
     async def generate(self, request: RunRequest) -> AsyncGenerator[list[Step], None]:
         body = self._body(request)
@@ -129,6 +143,22 @@ class UpstreamProvider(Provider):
                         await self._linger(chunks)
                     return
             await tries.failed(end)
+
+    def continues(self, request: RunRequest) -> bool:
+        return can_continue(request, self._continuation)
+
+    async def generate_from(self, request: RunRequest, written: Written) -> AsyncGenerator[list[Step], None]:
+        limit = self._limit(request)
+        left = None if limit is None else limit - written.tokens
+        if left is not None and left <= 0:
+            yield [Finish("length", Usage())]
+            return
+        text, overlap = self._overlap(written.text)
+        asked = continued(replace(request, max_output_tokens=left), text, self._continuation)
+        async with aclosing(self.generate(asked)) as answer:
+            async for steps in answer:
+                if steps := overlap.take(steps):
+                    yield steps
 
     async def _rest(self, chunks: AsyncGenerator[bytes, None], stream: AnswerStream) -> list[Step]:
         """Read on for the usage, after which the stream is closed; what still came of deltas."""

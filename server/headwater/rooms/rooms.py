@@ -133,7 +133,7 @@ class Rooms:
 
         Raises Forbidden, UnknownRoom, TooMany, Draining, StoreUnavailable.
         """
-        self._hub.check_room()
+        self._hub.check_enters()
         room = await self.ready(principal, name, "read")
         room_id = room.key.id
         leave = self._companies.watch(room_id)
@@ -163,7 +163,7 @@ class Rooms:
 
     async def follow(self, principal: Principal, name: str, position: Position | None) -> RoomCursor:
         """A cursor on the room, as events, for one who only watches; close it. Raises as `enter` does."""
-        self._hub.check_room()
+        self._hub.check_enters()
         room = await self.ready(principal, name, "read")
         room_id = room.key.id
         leave = self._companies.watch(room_id)

@@ -33,7 +33,7 @@ LOOKS_MAX: Final = 100
 class Turns:
     """Carries out what a room's policy says about its answers, one room's at a time.
 
-    `cancel` accepts a run's cancel on nobody's behalf.
+    `cancel` accepts a run's cancel on nobody's behalf. `shared`: others may produce what this one begins.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Turns:
         executor: Executor,
         cancel: Callable[[str], Awaitable[object]],
         *,
+        shared: bool,
         sweep_s: float = SWEEP_S,
         left_s: float = LEFT_S,
     ) -> None:
@@ -52,6 +53,7 @@ class Turns:
         self._budgets = budgets
         self._executor = executor
         self._cancel = cancel
+        self._shared = shared
         self._sweep_s = sweep_s
         self._left_s = left_s
         self._advancing: dict[str, asyncio.Task[None]] = {}
@@ -75,7 +77,8 @@ class Turns:
     @property
     def _may_begin(self) -> bool:
         """A worker that has no room for runs leaves them to another, or to a later sweep."""
-        return not (self._executor.draining or self._executor.is_full)
+        stops = self._executor.draining and not self._shared
+        return not (stops or self._executor.is_full)
 
     async def _advance(self, room_id: str) -> None:
         try:

@@ -34,6 +34,16 @@ class Connection(BoundedHead):
         super().on_message_begin()
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]  # ASGI leaves the values open
 
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self.app_state["executor"].draining:
+            self.answer_and_close()
+
+    def answer_and_close(self) -> None:
+        """Let what is asked now be the last, and say so with the answer: the next is another worker's."""
+        if self.cycle is not None:  # at first it is
+            self.cycle.keep_alive = False
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         # Where requests are pipelined, uvicorn's own `cycle` is that of the newest, not of the one being answered.
         self._answering = cycle

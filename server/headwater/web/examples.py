@@ -33,7 +33,8 @@ _TAG = 80472913
 _AT, _TOP = Position(17, _TAG), Position(25, _TAG)
 _CREATED_AT = 1767225600.25
 _OUTPUT = ("To resume a", " stream, send", " the last event's id.")
-_USAGE = Usage(input_tokens=6, output_tokens=20)
+_LOST, _RESCUED = Usage(input_tokens=6, output_tokens=9), Usage(input_tokens=15, output_tokens=11)
+_USAGE = _LOST + _RESCUED
 _END = End("completed", finish_reason="stop", usage=_USAGE)
 
 REQUESTS = {
@@ -65,7 +66,10 @@ ENDED = RunAnswer(
     **asdict(_AFTERWARDS),
     output="".join(_OUTPUT),
     parts=[Part(text="".join(_OUTPUT))],
-    attempts=[RunAttempt(number=1, reason=None, how=None, usage=_USAGE)],
+    attempts=[
+        RunAttempt(number=1, reason=None, how=None, model="demo", usage=_LOST),
+        RunAttempt(number=2, reason="takeover", how="continued", model="demo", usage=_RESCUED),
+    ],
     finish_reason="stop",
     reason=None,
     error=None,

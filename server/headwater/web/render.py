@@ -62,7 +62,7 @@ def run_answer(answer: Answer, root: str) -> RunAnswer:
         **about,
         output=contents.text,
         parts=convert(contents.parts, list[Part]),
-        attempts=_attempts(contents.attempts, usage),
+        attempts=_attempts(answer.run.model, contents.attempts, usage),
         finish_reason=end.finish_reason if end is not None else None,
         reason=end.reason if end is not None else None,
         error=end.error if end is not None else None,
@@ -70,18 +70,28 @@ def run_answer(answer: Answer, root: str) -> RunAnswer:
     )
 
 
-def _attempts(later: list[Attempt], usage: Usage | None) -> list[RunAttempt]:
-    """The first attempt, which no event marks, and the later ones; the usage is the last one's."""
-    tries: list[Attempt | None] = [None, *later]
-    return [
-        RunAttempt(
-            number=1 if one is None else one.number,
-            reason=None if one is None else one.reason,
-            how=None if one is None else one.how,
-            usage=usage if one is tries[-1] else None,
-        )
-        for one in tries
-    ]
+def _attempts(model: str, later: Sequence[Attempt], total: Usage | None) -> list[RunAttempt]:
+    """The first attempt, which no event marks, and the later ones: each event says what the try before it cost."""
+    costs = [attempt.usage for attempt in later]
+    costs.append(None if total is None else _less(total, [cost for cost in costs if cost is not None]))
+    told = [RunAttempt(number=1, reason=None, how=None, model=model, usage=costs[0])]
+    for attempt, usage in zip(later, costs[1:], strict=True):
+        model = attempt.model or model
+        one = RunAttempt(number=attempt.number, reason=attempt.reason, how=attempt.how, model=model, usage=usage)
+        told.append(one)
+    return told
+
+
+def _less(total: Usage, others: Sequence[Usage]) -> Usage:
+    """What is left of the whole run's usage for its last try."""
+    known = sum(others, Usage())
+    return Usage(
+        input_tokens=max(0, total.input_tokens - known.input_tokens),
+        output_tokens=max(0, total.output_tokens - known.output_tokens),
+        reasoning_tokens=max(0, total.reasoning_tokens - known.reasoning_tokens),
+        cached_tokens=max(0, total.cached_tokens - known.cached_tokens),
+        estimated=total.estimated or known.estimated,
+    )
 
 
 def _time(seconds: float | None) -> float | None:

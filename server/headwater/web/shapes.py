@@ -53,11 +53,12 @@ OnePart = Annotated[Part, Meta(extra_json_schema={"minProperties": 1, "maxProper
 
 
 class RunAttempt(Struct, frozen=True, kw_only=True):
-    """One try at producing a run. The first has no reason."""
+    """One try at producing a run. The first has no reason. `usage` is what this try alone cost, once it is over."""
 
     number: int
     reason: Literal["takeover", "failover", "drain"] | None
     how: Literal["continued", "restarted"] | None
+    model: Annotated[str, Meta(description="Who answered.")]
     usage: Usage | None
 
 

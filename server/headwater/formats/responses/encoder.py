@@ -86,6 +86,8 @@ class Responses(Remembering):
         self._ended: list[tuple[int, bytes]] | None = None
         """What the end is told as: it repeats the whole answer several times, so it is made once for all readers."""
         self.key = object()
+        self._blanks: list[tuple[int, int]] = []
+        """Of each try that was withdrawn: the seqs from its first up to its first delta, where nothing is shown yet."""
         self._tags: list[tuple[int, int]] = []
         """The first seq of each stretch of the log that bears one tag, and the tag."""
 
@@ -100,6 +102,7 @@ class Responses(Remembering):
                     self._output.add(seq, event)
                 elif event.how == "restarted":
                     if self._output.items:
+                        self._blanks.append((self._begin.seq, self._output.items[0].first))
                         self._begin = Position(seq, entry.tag)
                     self._output = Output(self.head.id, event.number)
             self._reached = entry.position
@@ -141,7 +144,7 @@ class Responses(Remembering):
             return Frame(self._taken_back(), After.CLOSE)
         self.learn(entries)
         if after.seq < self._begin.seq:
-            if after.seq:
+            if self._has_shown(after.seq):
                 return Frame(self._taken_back(), After.CLOSE)
             entries = _beyond(entries, self._begin)
         return self.spans(merge(entries))
@@ -170,6 +173,10 @@ class Responses(Remembering):
                 continue
             pieces.append(grown.delta % (span.seq, span.tag, span.seq * SLOTS + DELTA, json(text_of(event))))
         return joined(pieces)
+
+    def _has_shown(self, seq: int) -> bool:
+        """Whether a reader who stands at this seq, before `begin`, has been shown something that was withdrawn."""
+        return not any(blank <= seq < first for blank, first in self._blanks)
 
     def _taken_back(self) -> bytes:
         return frame(self._begin.seq * SLOTS, _TAKEN_BACK)
@@ -217,7 +224,9 @@ class Responses(Remembering):
         if seq > self._reached.seq:
             raise ValueError("no event of this response has this sequence_number, or a later one, so far")
         if seq < self._begin.seq:
-            return Resume(self._begin, self._taken_back(), over=True)
+            if self._has_shown(seq):
+                return Resume(self._begin, self._taken_back(), over=True)
+            return Resume(self._begin)
         if seq == end_seq:
             assert self._end is not None
             numbered = self._numbered(Span(seq - 1, seq, self._reached.tag, self._end))

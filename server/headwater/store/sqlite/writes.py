@@ -5,6 +5,7 @@ Every function takes the writing connection and the time by the store's clock.
 
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +16,7 @@ from headwater.core.position import START
 from headwater.core.room import slot_of_run
 from headwater.core.run import Run
 from headwater.errors import IdempotencyConflict, RunNotEnded, UnknownRun
+from headwater.store.appends import judge
 from headwater.store.base import Append, AppendResult, Claim, Created, IdempotencyKey, Outcome
 from headwater.store.sqlite import logs, reads, room_ends
 from headwater.store.sqlite.logs import LIVING, Log
@@ -140,25 +142,8 @@ def _judge(db: sqlite3.Connection, log: Log, item: Append) -> AppendResult | Non
     on_top = after.seq == log.seq and after.tag == log.tag
     if on_top and item.token == log.token and log.token and not log.cancelled and log.status not in ENDED:
         return None  # nearly always; all that follows would say so, too
-    top = log.top
-    if logs.tag_at(db, log, entry.seq) == entry.tag:
-        outcome = Outcome.STORED
-    elif log.status in ENDED:
-        outcome = Outcome.ENDED
-    elif item.token != log.token or not log.token:
-        outcome = Outcome.FENCED
-    elif log.cancelled and not _is_cancelled_end(item):
-        outcome = Outcome.CANCELLED
-    elif entry.after != top:
-        outcome = Outcome.BEHIND
-    else:
-        return None
-    return AppendResult(outcome, top, bool(log.cancelled))
-
-
-def _is_cancelled_end(item: Append) -> bool:
-    last = item.entry.events[-1]
-    return len(item.entry.events) == 1 and isinstance(last, End) and last.status == "cancelled"
+    outcome = judge(log, item, partial(logs.tag_at, db, log))
+    return None if outcome is None else AppendResult(outcome, log.top, bool(log.cancelled))
 
 
 def hide(db: sqlite3.Connection, now: float, run_id: str) -> None:

@@ -52,6 +52,9 @@ class ChatRequest(_Forwarded, frozen=True, kw_only=True, omit_defaults=True):
     tool_choice: str | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
     metadata: Annotated[dict[Label, Annotated[str, Meta(max_length=512)]], Meta(max_length=16)] | None = None
+    # Of a run, and of no OpenAI server: whether it is rescued, and how.
+    failover: bool | None = None
+    restart: bool | None = None
     # What would come to nothing here is taken as far as it asks for nothing.
     n: Annotated[int, Meta(ge=1)] | None = None
     logprobs: bool | None = None
@@ -86,6 +89,8 @@ def run_request(chat: ChatRequest, body: dict[str, Any]) -> RunRequest:
         tools=chat.tools,
         tool_choice=chat.tool_choice,
         response_format=chat.response_format,
+        failover=chat.failover is not False,
+        restart=chat.restart,
         metadata=chat.metadata,
         extra=handed_on or None,
     )

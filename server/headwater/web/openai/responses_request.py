@@ -46,6 +46,9 @@ class ResponseRequest(_Forwarded, frozen=True, kw_only=True, omit_defaults=True)
     text: TextOptions | None = None
     reasoning: dict[str, Any] | None = None
     metadata: Annotated[dict[Label, Annotated[str, Meta(max_length=512)]], Meta(max_length=16)] | None = None
+    # Of a run, and of no OpenAI server: whether it is rescued, and how.
+    failover: bool | None = None
+    restart: bool | None = None
     # These ask for nothing that makes a difference here.
     include: list[str] | None = None
     stream_options: dict[str, Any] | None = None
@@ -86,6 +89,8 @@ def run_request(asked: ResponseRequest, body: dict[str, Any], history: Sequence[
         tools=None if asked.tools is None else [tool_asked(tool) for tool in asked.tools],
         tool_choice=None if asked.tool_choice is None else tool_choice_asked(asked.tool_choice),
         response_format=None if text.format is None else format_asked(text.format),
+        failover=asked.failover is not False,
+        restart=asked.restart,
         metadata=asked.metadata,
         extra=extra or None,
         response=ResponseOptions(

@@ -33,6 +33,17 @@ export function statusOf(status) {
 }
 
 /**
+ * How an answer goes on after something failed.
+ *
+ * @param {{reason: string, how: string, model?: string}} attempt
+ */
+export function attemptOf({ reason, how, model }) {
+  const what = how === "restarted" ? "Begun anew" : "Continued";
+  if (model) return `${what} by ${model}`;
+  return reason === "failover" ? `${what}, after a fault of the model’s server` : `${what} by another worker`;
+}
+
+/**
  * Why there is no more; undefined of an answer that is whole.
  *
  * @param {{status: string, reason?: string, error?: {detail: string}}} end

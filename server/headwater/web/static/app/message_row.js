@@ -47,6 +47,7 @@ export class MessageRow {
   #body = h("div", { class: "plain" });
   #prose;
   #growing = document.createTextNode("");
+  #attempt = h("p", { class: "attempt", hidden: true });
   #extra = h("div");
   #reactions = h("div", { class: "reactions" });
   #tail = h("p", { class: "tail" });
@@ -60,7 +61,7 @@ export class MessageRow {
     this.#room = room;
     this.message = message;
     const avatar = message.run ? h("span", { class: "avatar", "aria-hidden": "true" }, mark()) : avatarOf(message.by, message.name);
-    const said = h("div", { class: "said" }, this.#body, this.#extra, this.#reactions, this.#tail);
+    const said = h("div", { class: "said" }, this.#body, this.#attempt, this.#extra, this.#reactions, this.#tail);
     this.element = h("li", { class: "message", tabIndex: -1 }, avatar, this.#byline, said, this.#tools);
     this.element.classList.toggle("answer-message", message.run !== undefined);
     this.#tellWho();
@@ -85,6 +86,12 @@ export class MessageRow {
     if (this.#growing.length + delta.length !== message.text.length || !this.#growing.isConnected) return this.update(message);
     this.message = message;
     this.#growing.appendData(delta);
+  }
+
+  /** It goes on after something failed. @param {RoomMessage} message @param {string} how */
+  retry(message, how) {
+    Object.assign(this.#attempt, { textContent: how, hidden: false });
+    this.update(message);
   }
 
   /** Below it: that it is sent, or who has seen it. @param {string} seen */
@@ -121,7 +128,9 @@ export class MessageRow {
     if (message.deleted) this.#body.textContent = "This message was deleted.";
     else if (message.run) this.#showAnswer();
     else this.#body.replaceChildren(...withMentions(message.text, message.mentions?.length ? this.#room.everybody() : []));
-    if (message.deleted) this.#dropProse();
+    if (!message.deleted) return;
+    this.#attempt.hidden = true;
+    this.#dropProse();
   }
 
   async #showAnswer() {

@@ -3,6 +3,7 @@
 import { $, h, messageOf, setPill, setRefused, tryAgain } from "./dom.js";
 import { Reader, say } from "./aloud.js";
 import { Composer } from "./composer.js";
+import { attemptOf } from "./ends.js";
 import { MessageList } from "./message_list.js";
 import { avatarOf } from "./message_row.js";
 import { ask, client } from "./server.js";
@@ -101,7 +102,8 @@ export class RoomPage {
     room.on("message", (event) => this.#onMessage(event));
     room.on("run", ({ message }) => this.#onRun(message));
     room.on("delta", ({ message, delta }) => this.#onDelta(message, delta));
-    for (const type of ["snapshot", "attempt", "edited", "deleted", "reacted"]) {
+    room.on("attempt", ({ message, attempt }) => this.#onAttempt(message, attemptOf(attempt)));
+    for (const type of ["snapshot", "edited", "deleted", "reacted"]) {
       room.on(type, ({ message }) => this.#onChange(message));
     }
     room.on("end", ({ message }) => this.#onEnd(message));
@@ -162,6 +164,11 @@ export class RoomPage {
   #onDelta(message, delta) {
     this.#list.keepPlace(() => this.#list.row(message.id)?.grow(message, delta));
     this.#readers.get(message.id)?.grow(message.text);
+  }
+
+  #onAttempt(message, how) {
+    this.#list.keepPlace(() => this.#list.row(message.id)?.retry(message, how));
+    say(`${message.name}: ${how}.`);
   }
 
   #onChange(message) {

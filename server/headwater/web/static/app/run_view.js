@@ -1,8 +1,8 @@
 /** One run on the page: its answer, and what is known of it. */
 
 import { $, count, messageOf, seconds, setPill, timeOf, tryAgain, h } from "./dom.js";
-import { Reader } from "./aloud.js";
-import { statusOf, verdictOf } from "./ends.js";
+import { Reader, say } from "./aloud.js";
+import { attemptOf, statusOf, verdictOf } from "./ends.js";
 import { client, rendered } from "./server.js";
 
 // Over which a speed is measured: long enough to be calm, short enough to be now.
@@ -16,7 +16,6 @@ export class RunView {
   #text = document.createTextNode("");
   /** @type {[number, number][]} when, and how many tokens there were */
   #pace = [];
-  #attempts = 1;
   #wasLost = false;
   #closed = false;
   #over = new AbortController();
@@ -59,7 +58,7 @@ export class RunView {
     $("output").replaceChildren(this.#text);
     $("output").hidden = false;
     $("model-name").textContent = "";
-    for (const id of ["rendered", "view", "verdict", "thoughts"]) $(id).hidden = true;
+    for (const id of ["rendered", "view", "verdict", "thoughts", "attempt"]) $(id).hidden = true;
     for (const fact of ["first", "speed", "tokens", "position"]) $(`fact-${fact}`).textContent = "–";
     $("fact-attempts").textContent = "1";
     $("log").replaceChildren();
@@ -121,10 +120,11 @@ export class RunView {
 
   #onAttempt({ text, position, data }) {
     this.#setText(text);
-    this.#attempts = data.number;
     $("fact-attempts").textContent = String(data.number);
-    const what = data.how === "restarted" ? "from the start" : "from where it stood";
-    this.#note(`Attempt ${data.number}, ${what} (${data.reason})`, "warn");
+    const said = attemptOf(data);
+    Object.assign($("attempt"), { textContent: said, hidden: false });
+    this.#note(said, "warn");
+    say(`${said}.`);
     this.#place(position, data.seq);
   }
 
@@ -233,6 +233,7 @@ export class RunView {
   async #settle({ usage }) {
     const run = await client.getRun(this.#id).catch(() => undefined);
     if (this.#closed) return;
+    if (run?.attempts) $("fact-attempts").textContent = count(run.attempts.length);
     if (usage?.output_tokens) $("fact-tokens").textContent = `${usage.estimated ? "about " : ""}${count(usage.output_tokens)}`;
     const took = run?.started_at && run?.ended_at ? run.ended_at - run.started_at : 0;
     if (took && usage?.output_tokens) $("fact-speed").textContent = `${Math.round(usage.output_tokens / took)} tokens/s`;

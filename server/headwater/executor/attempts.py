@@ -1,0 +1,233 @@
+"""The attempts at one run: which upstream is asked, and who goes on where one broke off."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+from headwater.config import Config
+from headwater.core.events import Attempt, End, How, Reason
+from headwater.core.lifecycle import end_failed, end_incomplete
+from headwater.core.recovery import DEATHS_MAX, Shown, deaths_in_a_row, is_refusal, may_pass
+from headwater.core.run import Run
+from headwater.entropy import full_jitter
+from headwater.errors import UnknownModel
+from headwater.executor.breakers import Breakers
+from headwater.executor.production import Production
+from headwater.metrics import Metrics
+from headwater.providers.base import Written
+from headwater.providers.catalog import Catalog, Model
+from headwater.store.base import Contents
+
+log = logging.getLogger("headwater.executor")
+
+# Failures of one model without a token between them, in one run: once may be chance.
+FRUITLESS_MAX = 2
+# Before a model is asked again that has just failed without a token.
+PAUSE_S = 0.2
+PAUSE_MAX_S = 1.0
+
+
+class Attempts:
+    """Leads runs through their attempts. One for all of a worker's runs, as they share what is known of upstreams."""
+
+    def __init__(self, catalog: Catalog, config: Config, metrics: Metrics) -> None:
+        self._catalog = catalog
+        self._config = config
+        self._metrics = metrics
+        self._breakers = Breakers(config.breaker_failures, config.breaker_rest_s)
+
+    async def answer(
+        self, production: Production, before: Contents | None, *, leases: int, released: bool
+    ) -> End | None:
+        """Produce until there is an end; None where it was stopped to be handed over.
+
+        `before` is what others made of it, under `leases` leases, the last of them `released` or not.
+        """
+        try:
+            candidates = self._candidates(production.run)
+        except UnknownModel as error:
+            return end_failed("upstream_unreachable", error.detail)
+        tries = _Tries(self, production, candidates)
+        if before is None:
+            tries.begin()
+        elif (end := tries.take_over(before, leases, released)) is not None:
+            return end
+        while True:
+            end = await tries.ask()
+            if end is None or not tries.go_on_after(end):
+                return end
+
+    def handover(self, production: Production) -> Attempt | None:
+        """What to write where another worker is to go on with this run; None if none can."""
+        run, shown = production.run, production.shown()
+        if production.number >= self._config.max_attempts:
+            return None
+        try:
+            candidates = self._candidates(run)
+        except UnknownModel:
+            return None
+        if not shown.began or self.able(candidates, shown, run):
+            return Attempt(production.number + 1, "drain", "continued")
+        return Attempt(production.number + 1, "drain", "restarted") if may_restart(run, candidates) else None
+
+    def able(self, candidates: Sequence[Model], shown: Shown, run: Run) -> list[Model]:
+        """Those that can go on from what there is of an answer."""
+        if not shown.may_be_continued(run.request, self._config.continue_bytes):
+            return []
+        return [model for model in candidates if model.provider.continues(run.request)]
+
+    def _candidates(self, run: Run) -> list[Model]:
+        """Who may answer, in order. Raises UnknownModel for the run's own; what else is gone is left out."""
+        model = self._catalog.get(run.model)
+        if not run.request.failover:
+            return [model]
+        return [model, *(self._catalog.get(name) for name in model.fallbacks if self._catalog.knows(name))]
+
+    # -- what is known of upstreams
+
+    def rests(self, model: Model) -> bool:
+        """Whether it fails so often that others are asked first."""
+        return self._breakers.rests(model.name, asyncio.get_running_loop().time())
+
+    def prefer(self, models: Sequence[Model]) -> Model:
+        """Whom to ask: the first that does not rest; the first of all where each does."""
+        now = asyncio.get_running_loop().time()
+        model = next((model for model in models if not self._breakers.rests(model.name, now)), models[0])
+        self._breakers.asked(model.name, now)
+        return model
+
+    def note(self, model: Model, end: End | None) -> None:
+        """How an upstream fared in an attempt."""
+        if end is None or end.status == "cancelled":
+            return  # which says nothing of it
+        if end.status == "completed" or end.reason in ("length", "content_filter") or is_refusal(end):
+            self._breakers.answered(model.name)
+        elif may_pass(end, continuing=False):
+            wanted_s = end.error.retry_after_s if end.error is not None else None
+            if self._breakers.failed(model.name, asyncio.get_running_loop().time(), wanted_s):
+                log.warning("model %r fails again and again (%s): others are asked first", model.name, end.reason)
+                self._metrics.breakers_opened.labels(model.name).inc()
+
+    @property
+    def config(self) -> Config:
+        return self._config
+
+
+def may_restart(run: Run, candidates: Sequence[Model]) -> bool:
+    """Whether the answer may begin anew, which withdraws what was shown."""
+    return candidates[0].restart if run.request.restart is None else run.request.restart
+
+
+class _Tries:
+    """What was tried for one run on this worker, and what comes next."""
+
+    def __init__(self, attempts: Attempts, production: Production, candidates: Sequence[Model]) -> None:
+        self._attempts = attempts
+        self._production = production
+        self._run = production.run
+        self._candidates = candidates
+        self._fruitless: Counter[str] = Counter()
+        self._unable: set[str] = set()
+        """Those that said that they cannot continue this one."""
+        self._model = candidates[0]
+        """Who is asked."""
+        self._written: Written | None = None
+        self._pause_s = 0.0
+
+    def begin(self) -> None:
+        """Nobody was asked yet."""
+        first, *others = self._candidates
+        if others and self._attempts.rests(first):
+            self._begin("failover", [*others, first])
+        else:
+            self._ask_next([first], None)
+
+    def take_over(self, before: Contents, leases: int, released: bool) -> End | None:
+        """Others have begun: the end, if nobody may go on."""
+        if self._production.is_stopped:
+            return None  # which its end, or whoever goes on, will say
+        names = [attempt.model for attempt in before.attempts if attempt.model is not None]
+        self._model = next((model for model in self._candidates if model.name in names[-1:]), self._model)
+        if deaths_in_a_row(before.attempts, before.tries, leases, released=released) >= DEATHS_MAX:
+            return self._lost(f"{DEATHS_MAX} workers in a row died over it before a token came")
+        order = [self._model, *self._others()]
+        if released and self._is_told(before) and self._choose(order) == "continued":
+            return None
+        if self._begin("takeover", order):
+            return None
+        return self._lost("what it had written cannot be continued")
+
+    def _is_told(self, before: Contents) -> bool:
+        """Whether the log says already that somebody goes on from here, or nothing was ever asked."""
+        return not before.tries[-1] and (not before.attempts or before.attempts[-1].reason == "drain")
+
+    async def ask(self) -> End | None:
+        """One attempt."""
+        production, model = self._production, self._model
+        end = await production.generate(model, self._written, self._pause_s)
+        self._attempts.note(model, end)
+        return end
+
+    def go_on_after(self, end: End) -> bool:
+        """Whether there is another attempt after one that ended so; it has begun then."""
+        model, continuing = self._model, self._written is not None
+        if not self._run.request.failover or not may_pass(end, continuing=continuing):
+            return False
+        if continuing and is_refusal(end):
+            self._unable.add(model.name)
+        if self._production.brought_something:
+            self._fruitless[model.name] = 0
+            order = [model, *self._others()]
+        else:
+            self._fruitless[model.name] += 1
+            order = [*self._others(), model] if self._is_worth_asking_again(end) else self._others()
+        if not self._begin("failover", order):
+            return False
+        log.info("run %s: %s failed (%s); %s goes on", self._run.id, model.name, end.reason, self._model.name)
+        return True
+
+    def _is_worth_asking_again(self, end: End) -> bool:
+        """Not one that was asked several times already, or for which was waited as long as anybody may."""
+        asked_enough = end.error is not None and end.error.upstream_status is not None
+        return not asked_enough and end.reason not in ("upstream_unreachable", "first_token_timeout", "internal_error")
+
+    def _others(self) -> list[Model]:
+        """The other candidates: those after the one that was asked first."""
+        at = self._candidates.index(self._model)
+        return [*self._candidates[at + 1 :], *self._candidates[:at]]
+
+    def _begin(self, reason: Reason, order: Sequence[Model]) -> bool:
+        """Choose who is asked next, and write that an attempt begins; False if there is nobody, or enough was tried."""
+        production, model = self._production, self._model
+        if production.number >= self._attempts.config.max_attempts:
+            return False
+        how = self._choose(order)
+        if how is None:
+            return False
+        name = None if self._model is model else self._model.name
+        production.begin_attempt(Attempt(production.number + 1, reason, how, name))
+        return True
+
+    def _choose(self, order: Sequence[Model]) -> How | None:
+        """Who is asked next, with what, and what that means for readers; None if there is nobody."""
+        run, shown = self._run, self._production.shown()
+        left = [model for model in order if self._fruitless[model.name] < FRUITLESS_MAX]
+        able = [one for one in self._attempts.able(left, shown, run) if one.name not in self._unable]
+        if shown.began and able:
+            self._ask_next(able, Written(shown.text, shown.tokens))
+            return "continued"
+        if not left or (shown.began and not may_restart(run, self._candidates)):
+            return None
+        self._ask_next(left, None)
+        return "restarted" if shown.began else "continued"
+
+    def _ask_next(self, models: Sequence[Model], written: Written | None) -> None:
+        self._model = self._attempts.prefer(models)
+        self._written = written
+        failures = self._fruitless[self._model.name]
+        self._pause_s = full_jitter(failures, base_s=PAUSE_S, cap_s=PAUSE_MAX_S) if failures else 0.0
+
+    def _lost(self, why: str) -> End:
+        detail = f"The worker that produced this answer stopped before it was finished, and {why}."
+        return end_incomplete("producer_lost", detail, self._production.log.usage())
