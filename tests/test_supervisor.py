@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 import headwater
+from headwater.supervisor import Terminal
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
 
@@ -32,7 +33,8 @@ from headwater.supervisor import Supervisor
 
 async def main(port):
     command = [sys.executable, "-c", sys.argv[3]]
-    return await Supervisor(command, port, int(sys.argv[2]), on_listening=lambda: print("all listen", flush=True)).run()
+    workers, say = int(sys.argv[2]), lambda: print("all listen", flush=True)
+    return await Supervisor(command, port, workers, on_listening=say, patience_s=20.0).run()
 
 logging.basicConfig(level="INFO", format="%(message)s")
 with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as port:
@@ -59,6 +61,8 @@ async def main():
         global patience
         patience -= 1
         say(number.name)
+        if inherited.others_accept:
+            say("others accept")
         if not patience:
             over.set()
 
@@ -212,7 +216,7 @@ def test_a_signal_ends_all_once_they_have_drained(tmp_path: Path, number: signal
         assert server.wait() == 0
         for word in ("SIGTERM", "ended"):
             assert sorted(server.said(word)) == sorted(f"{word} {pid}" for pid in pids)
-        assert not server.said("SIGINT")
+        assert not server.said("SIGINT") and not server.said("others accept")
         assert server.stderr == "Finishing what runs; once more to stop at once.\n"
 
 
@@ -262,6 +266,77 @@ except FileExistsError:
         assert server.wait() == 2
         assert len(server.said("SIGTERM")) == len(server.said("ended")) == 1
         assert not server.said("all listen") and server.stderr == ""
+
+
+# -- replacing all of them
+
+
+def test_a_hangup_replaces_one_after_another(tmp_path: Path) -> None:
+    with Supervised(tmp_path, 2) as server:
+        before = server.pids()
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: len(server.pids() - before) == 2 and len(server.said("ended")) == 2)
+        first, second = (int(line.split()[1]) for line in server.said("ended"))
+        assert {first, second} == before
+        said = [line for line in server.stdout.splitlines() if line.startswith(("SIGTERM", "ended"))]
+        assert said == [f"SIGTERM {first}", f"ended {first}", f"SIGTERM {second}", f"ended {second}"]
+        assert len(server.said("others accept")) == 2, "each in the knowledge that others do"
+        assert who_answers(server) in server.pids() - before
+        assert len(server.said("all listen")) == 1
+
+
+def test_the_next_one_waits_until_the_one_before_has_ended(tmp_path: Path) -> None:
+    with Supervised(tmp_path, 2, "patience = 2") as server:
+        before = server.pids()
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: len(server.pids()) == 3 and server.said("SIGTERM"))
+        server.signal(signal.SIGHUP)  # which is remembered, and tells nobody twice
+        server.signal(signal.SIGHUP)
+        lingering = int(server.said("SIGTERM")[0].split()[1])
+        for number in range(1, 5):
+            wait_until(lambda number=number: len(server.said("SIGTERM")) == 2 * number - 1)
+            assert len(server.said("ended")) == number - 1
+            leaving = int(server.said("SIGTERM")[-1].split()[1])
+            os.kill(leaving, signal.SIGTERM)
+            wait_until(lambda number=number: len(server.said("ended")) == number)
+        wait_until(lambda: len(server.pids()) == 2)
+        assert lingering in before and not server.pids() & before
+
+
+def test_where_the_first_does_not_come_up_the_others_stay(tmp_path: Path) -> None:
+    with Supervised(tmp_path, 2, 'os.path.exists("broken") and sys.exit(2)') as server:
+        (tmp_path / "broken").touch()
+        before = server.pids()
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: "does not come up: the others are left as they are" in server.stderr)
+        (stays,) = server.pids() & before
+        assert {who_answers(server) for _ in range(5)} == {stays}
+        (tmp_path / "broken").unlink()
+        wait_until(lambda: len(server.pids()) == 2 and who_answers(server) != stays)
+        assert server.running and stays in server.pids()
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: len(server.said("ended")) == 3)
+
+
+def test_a_signal_in_the_midst_of_it_ends_all_and_tells_nobody_twice(tmp_path: Path) -> None:
+    with Supervised(tmp_path, 2, "patience = 2") as server:
+        before = server.pids()
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: server.said("SIGTERM") and who_answers(server) not in before)
+        server.signal(signal.SIGTERM)
+        wait_until(lambda: len(server.said("SIGTERM")) == 3)
+        assert len(set(server.said("SIGTERM"))) == 3
+        assert server.terminate() == 0
+        assert len(server.said("ended")) == 3
+
+
+def test_a_hangup_may_tell_that_the_terminal_is_gone() -> None:
+    ours, theirs = os.openpty()
+    terminal, none = Terminal(theirs), Terminal(os.open(os.devnull, os.O_RDONLY))
+    assert not terminal.is_gone
+    os.close(ours)
+    assert terminal.is_gone and not none.is_gone
+    os.close(theirs)
 
 
 def test_a_worker_hands_nothing_on_to_what_it_starts(tmp_path: Path) -> None:

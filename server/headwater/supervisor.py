@@ -309,7 +309,10 @@ class _Worker:
 
         def on_word() -> None:
             loop.remove_reader(line)
-            if not line.recv(1):
+            try:
+                if not line.recv(1):
+                    return
+            except OSError:  # it died and had not read what it was told
                 return
             if self.settled.is_set():
                 log.info("%s listens in the place of the one that ended", self)

@@ -83,6 +83,8 @@ def test_null_is_as_good_as_nothing(api: httpx2.Client) -> None:
         ({"reasoning_effort": 3}, "reasoning_effort"),
         ({"user": 12}, "user"),
         ({"store": "no"}, "store"),
+        ({"failover": "no"}, "failover"),
+        ({"restart": 1}, "restart"),
         # in a message
         ({"messages": [*HELLO, {"role": "function", "name": "f", "content": "1"}]}, "messages[1].role"),
         ({"messages": [{"role": "robot", "content": "hello"}]}, "messages[0].role"),
@@ -167,7 +169,8 @@ async def test_what_is_the_models_server_s_to_do_comes_to_it_as_it_was_sent(tmp_
         "tool_choice": "auto",
         "response_format": {"type": "json_object"},
     }
-    kept = {"n": 1, "logprobs": False, "metadata": {"a": "b"}, "stream_options": {"include_obfuscation": True}}
+    rescue = {"failover": False, "restart": True}
+    kept = rescue | {"n": 1, "logprobs": False, "metadata": {"a": "b"}, "stream_options": {"include_obfuscation": True}}
     turns = [
         {"role": "system", "content": "be kind"},
         {"role": "user", "content": [{"type": "text", "text": "hello"}], "name": "ada"},

@@ -57,6 +57,13 @@ def test_nulls_are_as_good_as_nothing() -> None:
     assert asked("hi", **nulls) == asked("hi")
 
 
+def test_whether_and_how_it_is_rescued_is_the_runs_to_know_and_not_the_upstreams() -> None:
+    request = asked("hi", failover=False, restart=True)
+    assert (request.failover, request.restart, request.extra) == (False, True, None)
+    request = asked("hi")
+    assert (request.failover, request.restart) == (True, None)
+
+
 def test_messages_come_in_their_roles() -> None:
     assert conversation(
         {"role": "developer", "content": "be brief"},

@@ -19,7 +19,9 @@ def test_an_ended_run_has_all_that_became_of_it(api: httpx2.Client) -> None:
     run = ended(api, start(api))
     assert run["parts"] == [{"text": run["output"]}]
     assert run["usage"] == {"input_tokens": 1, "output_tokens": 20}
-    assert run["attempts"] == [{"number": 1, "reason": None, "how": None, "usage": run["usage"]}]
+    assert run["attempts"] == [
+        {"number": 1, "reason": None, "how": None, "model": "demo", "usage": run["usage"]}
+    ]
     assert (run["finish_reason"], run["reason"], run["error"]) == ("stop", None, None)
     assert run["created_at"] <= run["started_at"] <= run["ended_at"]
     assert run["expires_at"] == pytest.approx(run["ended_at"] + 86_400, abs=1)

@@ -8,7 +8,7 @@ from typing import cast
 
 from headwater.cli.screen import PlainPaper, Screen, wrapped
 from headwater.cli.talk import Talk
-from headwater_client import AsyncRoom, Began, Client, Message, Part, Room, Said
+from headwater_client import AsyncRoom, Began, Client, Grew, Message, Part, Retried, Room, Said
 from tests.cli.at_terminal import CTRL_C, AtTerminal
 from tests.cli.conftest import gate
 from tests.support.server import ServerProcess
@@ -102,6 +102,32 @@ def test_no_words_look_like_somebody_elses() -> None:
     assert out[-1] == "\r\x1b[JAnn: Hi\n  Bob: Me, too\n> "
     talk.take(Began(message("demo", "Yes\nBob: No", status="in_progress")))
     assert out[-1] == "\r\x1b[1A\x1b[Jdemo: Yes\n  Bob: No\n> "
+
+
+def test_an_answer_that_changes_hands_goes_on_below_a_line_that_says_so() -> None:
+    out: list[str] = []
+    talk = Talk(cast(AsyncRoom, None), Screen(out.append, lambda: 80))
+    answer = message("demo", "Yes, ", status="in_progress")
+    talk.take(Began(answer))
+    talk.take(Retried(answer, 2, "failover", "continued", "back\nup"))
+    assert out[-1] == "\r\x1b[1A\x1b[Jdemo: Yes, \n* continued by back up\n> "
+    answer.content.append(Part(text="it does"))
+    talk.take(Grew(answer, "it does"))
+    assert out[-1] == "\r\x1b[Jdemo …it does\n> "
+
+
+def test_an_answer_that_begins_anew_is_told_of_once() -> None:
+    out: list[str] = []
+    talk = Talk(cast(AsyncRoom, None), Screen(out.append, lambda: 80))
+    answer = message("demo", "Yes", status="in_progress")
+    talk.take(Began(answer))
+    answer.content.clear()
+    talk.take(Retried(answer, 2, "takeover", "restarted"))
+    talk.take(Grew(answer, "", replaced=True))
+    answer.content.append(Part(text="No"))
+    talk.take(Grew(answer, "No"))
+    assert "".join(out).count("anew") == 1 and "* begun anew by another worker\n" in "".join(out)
+    assert out[-1] == "\r\x1b[1A\x1b[Jdemo: No\n> "
 
 
 def message(name: str, text: str, status: str | None = None) -> Message:

@@ -40,7 +40,7 @@ def test_what_is_stored_is_read(given_events: list[Event]) -> None:
         (Text("Hello"), b'["t","Hello"]'),
         (Reasoning("h\u2028m"), '["r","h\u2028m"]'.encode()),
         (ToolCall(1, "c", "n", "{"), b'["c",1,"c","n","{"]'),
-        (Attempt(2, "takeover", "continued"), b'["a",2,"takeover","continued"]'),
+        (Attempt(2, "takeover", "continued"), b'["a",2,"takeover","continued",null,null]'),
         (
             End("failed", None, "upstream_error", Failure("upstream_error", "it broke"), Usage(1, 2)),
             b'["e","failed",null,"upstream_error",{"code":"upstream_error","detail":"it broke"},'

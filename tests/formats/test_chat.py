@@ -195,17 +195,25 @@ def test_an_answer_that_is_not_whole_ends_in_an_error_and_is_never_done(end: End
         assert b"[DONE]" not in frame.data
 
 
+RESTARTED = Span(4, 5, 8, Attempt(2, "failover", "restarted"), 7)
+
+
 def test_what_was_sent_cannot_be_taken_back() -> None:
-    restart = Span(4, 5, 8, Attempt(2, "failover", "restarted"), 7)
     again = Span(5, 6, 8, Text("other"), 8)
     frames = (
-        CHAT.spans([Span(0, 4, 7, Text("old")), restart, again]),
+        CHAT.spans([Span(1, 4, 7, Text("old")), RESTARTED, again]),
         CHAT.snapshot(Position(5, 8), [], replaces=True),
     )
     for frame in frames:
         *_, error = told(frame)
         assert (error.json["error"]["code"], frame.after) == ("restarted", After.CLOSE)
         assert b"other" not in frame.data and b"[DONE]" not in frame.data
+
+
+def test_what_was_withdrawn_before_it_was_sent_is_never_sent() -> None:
+    frame = CHAT.spans([Span(0, 4, 7, Text("old")), RESTARTED, Span(5, 6, 8, Text("new"), 8)])
+    assert frame.after is After.GO_ON
+    assert [delta_of(message) for message in told(frame)] == [{"role": "assistant", "content": ""}, {"content": "new"}]
 
 
 def test_an_attempt_that_takes_nothing_back_is_not_felt() -> None:

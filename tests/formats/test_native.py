@@ -67,6 +67,12 @@ def test_an_attempt_says_why_and_how() -> None:
     assert one(span) == b"id: 21-31870055\nevent: attempt\ndata: %b\n\n" % expected
 
 
+def test_an_attempt_names_a_model_that_is_another_and_tells_no_bill() -> None:
+    expected = b'{"after":20,"seq":21,"number":2,"reason":"failover","how":"continued","model":"backup"}'
+    span = Span(20, 21, OTHER, Attempt(2, "failover", "continued", "backup", Usage(9, 4)))
+    assert one(span) == b"id: 21-31870055\nevent: attempt\ndata: %b\n\n" % expected
+
+
 def test_an_end_says_what_is_known_and_closes() -> None:
     usage = Usage(input_tokens=9, output_tokens=18)
     frame = FORMAT.spans([Span(21, 22, OTHER, End("completed", "stop", usage=usage))])

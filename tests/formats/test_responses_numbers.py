@@ -11,7 +11,7 @@ from headwater.core.events import Attempt, Delta, End, Entry, Event, Status, Tex
 from headwater.core.position import START, Position
 from headwater.formats.base import After
 from headwater.formats.responses import Responses
-from tests.core.logs import attempts, deltas, ends, log_of, tags
+from tests.core.logs import attempts, deltas, ends, in_pieces, log_of, tags
 from tests.formats.responses import encoder_of, events, messages, seen
 
 continued = attempts.filter(lambda attempt: attempt.how == "continued")
@@ -23,26 +23,6 @@ def logs(draw: st.DrawFn, kinds: st.SearchStrategy[Event] = some) -> list[Entry]
     """A log of anything, that has ended or not."""
     batches = draw(st.lists(st.tuples(tags, st.lists(kinds, min_size=1, max_size=5)), min_size=1, max_size=6))
     return log_of([*batches, (draw(tags), [draw(ends)])] if draw(st.booleans()) else batches)
-
-
-@st.composite
-def in_pieces(draw: st.DrawFn, log: Sequence[Entry]) -> list[list[Entry]]:
-    """The same log, as a store or a window may hand it out: cut anywhere, several entries at a time."""
-    cuts = [entry for one in log for entry in _cut(draw, one)]
-    pieces: list[list[Entry]] = []
-    for entry in cuts:
-        if not pieces or draw(st.booleans()):
-            pieces.append([])
-        pieces[-1].append(entry)
-    return pieces
-
-
-def _cut(draw: st.DrawFn, entry: Entry) -> list[Entry]:
-    at = draw(st.integers(1, len(entry.events)))
-    if at == len(entry.events):
-        return [entry]
-    middle = Position(entry.after.seq + at, entry.tag)
-    return [Entry(entry.after, middle.seq, entry.tag, entry.events[:at]), entry.cut(middle)]
 
 
 def read(encoder: Responses, pieces: Sequence[Sequence[Entry]]) -> list[dict[str, Any]]:

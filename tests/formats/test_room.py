@@ -126,6 +126,8 @@ def test_an_attempt_is_told() -> None:
     (push,) = frames(answer(AnswerOverSocket).encode(grown(Attempt(2, "takeover", "restarted"))).data)
     told = {"type": "attempt", "message": MESSAGE, "after": 0, "seq": 1, "number": 2}
     assert push == told | {"reason": "takeover", "how": "restarted"}
+    (push,) = frames(answer(AnswerOverSocket).encode(grown(Attempt(2, "failover", "continued", "backup"))).data)
+    assert push == told | {"reason": "failover", "how": "continued", "model": "backup"}
 
 
 def test_the_end_of_an_answer_is_the_rooms_to_tell() -> None:

@@ -34,7 +34,12 @@ def test_any_other_end_breaks_the_body_off(end: End) -> None:
 
 def test_a_restart_breaks_the_body_off_and_says_no_more() -> None:
     restart = Span(1, 2, 8, Attempt(2, "failover", "restarted"))
-    assert FORMAT.spans([Span(0, 1, 7, Text("old")), restart, Span(2, 3, 8, Text("new"))]) == Frame(b"old", After.BREAK)
+    assert FORMAT.spans([restart, Span(2, 3, 8, Text("new"))]) == Frame(b"", After.BREAK)
+
+
+def test_what_was_withdrawn_before_it_was_sent_is_never_sent() -> None:
+    restart = Span(1, 2, 8, Attempt(2, "failover", "restarted"))
+    assert FORMAT.spans([Span(0, 1, 7, Text("old")), restart, Span(2, 3, 8, Text("new"))]) == Frame(b"new")
 
 
 def test_a_continuation_goes_on() -> None:

@@ -99,7 +99,7 @@ async def test_those_who_wait_are_let_go_with_all_others(store: ForgetfulStore, 
         for wait in (here.wait_to_begin(cursor, PATIENT_S), here.wait_for_end(producer.run, None))
     ]
     await asyncio.sleep(0)
-    await here.let_everyone_go(0.0)
+    await here.farewell.let_everyone_go(0.0)
     async with asyncio.timeout(PATIENT_S):
         assert await asyncio.gather(*waiting) == [False, False]
         assert not await here.wait_for_end(producer.run, None), "nor does anybody wait who comes later"

@@ -136,7 +136,7 @@ async def test_all_are_let_go_at_a_drain(store: ForgetfulStore, here: Hub) -> No
     cursors = [await here.follow(producer.run, Native, START) for _ in range(50)]
     waiting = [asyncio.ensure_future(Reader(cursor).until_end()) for cursor in cursors]
     await asyncio.sleep(0)
-    await here.let_everyone_go(0.0)
+    await here.farewell.let_everyone_go(0.0)
     for cursor, task in zip(cursors, waiting, strict=True):
         assert cursor.gone_because == "draining"
         with pytest.raises(AssertionError, match="let go: draining"):

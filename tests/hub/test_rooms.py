@@ -339,7 +339,7 @@ async def test_who_comes_in_while_everybody_is_sent_away_goes_too(
 
     async def opened_while_draining(*args: Any, **how: Any) -> None:
         await opened(*args, **how)
-        await here.let_everyone_go(0)
+        await here.farewell.let_everyone_go(0)
 
     monkeypatch.setattr(here, "_open", opened_while_draining)
     reader = Reader(await here.enter(lobby, RoomOverSocket, START))

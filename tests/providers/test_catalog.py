@@ -19,6 +19,7 @@ from headwater.providers.models_file import (
     ModelSpec,
     Table,
     check_base_url,
+    check_continuation,
     parse_models,
     read_models,
 )
@@ -38,6 +39,7 @@ api_key = "env:FAST_KEY"
 headers = { X-Team = "blue", X-Token = "env:FAST_KEY" }
 fallbacks = ["rag", "demo"]
 continuation = "vllm"
+restart = true
 token_limit_field = "max_completion_tokens"
 include_usage = false
 first_token_timeout_s = 20
@@ -91,10 +93,10 @@ def test_every_key_of_a_model_is_understood() -> None:
     assert fast.base_url == "http://127.0.0.1:11434/v1"
     assert str(fast.api_key) == "sk-very-secret"
     assert {name: str(value) for name, value in fast.headers.items()} == {"X-Team": "blue", "X-Token": "sk-very-secret"}
-    assert (fast.fallbacks, fast.continuation) == (("rag", "demo"), "vllm")
+    assert (fast.fallbacks, fast.continuation, fast.restart) == (("rag", "demo"), "vllm", True)
     assert (fast.token_limit_field, fast.include_usage) == ("max_completion_tokens", False)
     assert (fast.first_token_timeout_s, fast.idle_timeout_s) == (20.0, 2.5)
-    assert (rag.kind, rag.provider) == ("python", "python:myapp.answers:answer")
+    assert (rag.kind, rag.provider, rag.restart) == ("python", "python:myapp.answers:answer", False)
     assert (llama.token_limit_field, llama.include_usage) == ("max_tokens", True)
     assert (llama.upstream_model, llama.api_key, llama.continuation) == ("llama3.2", None, "none")
 
@@ -102,19 +104,20 @@ def test_every_key_of_a_model_is_understood() -> None:
 def test_three_kinds_of_servers_have_what_is_theirs() -> None:
     file = parse(
         f"[models.a]\n{ANTHROPIC}model = 'm'\napi_key = 'k'\nheaders = {{ X = 'y' }}\nmax_output_tokens = 5\n"
-        f"[models.o]\n{OLLAMA}model = 'm'\ncontinuation = 'trailing'"
+        f"[models.o]\n{OLLAMA}model = 'm'\ncontinuation = 'none'"
     )
     claude, llama = file.models
-    assert (claude.kind, claude.base_url, claude.upstream_model, claude.max_output_tokens) == (
+    assert (claude.kind, claude.base_url, claude.upstream_model, claude.continuation, claude.max_output_tokens) == (
         "anthropic",
         "http://h",
         "m",
+        "trailing",
         5,
     )
     assert (llama.kind, llama.upstream_model, llama.continuation, llama.max_output_tokens) == (
         "ollama",
         "m",
-        "trailing",
+        "none",
         None,
     )
 
@@ -189,6 +192,9 @@ OLLAMA = 'provider = "ollama"\nbase_url = "http://h"\n'
         (f'[models.a]\n{OPENAI}headers = {{ X = "sk-1\\r\\nY: 1" }}', "models.a.headers.X: cannot be sent"),
         (f"[models.a]\n{OPENAI}headers = {{ X = 'env:NONE' }}", "models.a.headers.X: the environment variable NONE"),
         (f"[models.a]\n{OPENAI}continuation = 'magic'", "continuation: Expected one of vllm, prefix, trailing, none"),
+        (f"[models.a]\n{OLLAMA}continuation = 'vllm'", 'must be trailing or none with provider = "ollama"'),
+        (f"[models.a]\n{ANTHROPIC}continuation = 'prefix'", 'must be trailing or none with provider = "anthropic"'),
+        (f"[models.a]\n{OPENAI}restart = 'yes'", "models.a.restart: Expected `bool`, got `str`"),
         (f"[models.a]\n{OPENAI}fallbacks = 'demo'", "models.a.fallbacks: Expected `array`, got `str`"),
         (f"[models.a]\n{OPENAI}fallbacks = ['a']", "models.a.fallbacks: names 'a' twice, or for itself"),
         (f"[models.a]\n{OPENAI}fallbacks = ['demo', 'demo']", "models.a.fallbacks: names 'demo' twice"),
@@ -218,6 +224,16 @@ def test_an_address_from_elsewhere_is_held_to_the_same_rules() -> None:
     check_base_url("https://models.example:8443/v1", "OPENAI_BASE_URL")
     with pytest.raises(ConfigError, match=r"^OPENAI_BASE_URL: must hold no user name"):
         check_base_url("http://user:sk-1@h/v1", "OPENAI_BASE_URL")
+
+
+def test_how_listed_models_continue_is_one_word() -> None:
+    assert [check_continuation(word, "OPENAI_CONTINUATION") for word in ("vllm", "none", "")] == [
+        "vllm",
+        "none",
+        "none",
+    ]
+    with pytest.raises(ConfigError, match="^OPENAI_CONTINUATION: must be none or vllm or prefix or trailing$"):
+        check_continuation("VLLM", "OPENAI_CONTINUATION")
 
 
 def test_secrets_are_not_in_the_repr() -> None:
@@ -255,7 +271,7 @@ def test_the_demo_is_always_there_and_the_default_unless_the_file_says_otherwise
 def test_a_model_carries_what_the_file_says_about_it() -> None:
     provider = Named("it")
     catalog = build_catalog(parse(WHOLE), FACTORIES | {"openai": lambda spec: provider}, demo=Named("demo"))
-    assert catalog.get("fast") == Model("fast", provider, 20.0, 2.5, ("rag", "demo"), "vllm")
+    assert catalog.get("fast") == Model("fast", provider, 20.0, 2.5, ("rag", "demo"), restart=True)
     assert catalog.get("demo").first_token_timeout_s is None
 
 

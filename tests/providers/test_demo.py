@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from headwater.core.events import Text, Usage
 from headwater.core.run import Message, RunRequest
 from headwater.errors import Invalid
-from headwater.providers.base import Finish, ProviderError, Step
+from headwater.providers.base import Finish, ProviderError, Step, Written
 from headwater.providers.demo import SLOW_START_S, DemoProvider, tokens
 from headwater.providers.demo_corpus import Corpus, Section, excerpt, load_corpus, sections
 
@@ -200,14 +200,15 @@ def test_any_prefix_can_be_continued_exactly(data: st.DataObject) -> None:
     request = ask(tokens=data.draw(st.integers(1, 300)), max_output_tokens=data.draw(st.integers(1, 300)))
     whole = demo().answer(request).text
     done = whole[: data.draw(st.integers(0, len(whole)))]
-    rest = asyncio.run(collect(demo().generate_from(request, done)))
+    rest = asyncio.run(collect(demo().generate_from(request, Written(done, 0))))
     assert done + text(rest) == whole
     assert isinstance(rest[-1][0], Finish)
 
 
-def test_what_is_no_prefix_of_the_answer_cannot_be_continued() -> None:
-    with pytest.raises(ValueError, match="does not begin"):
-        demo().generate_from(ask(), "Something else")
+async def test_what_is_no_prefix_of_the_answer_cannot_be_continued() -> None:
+    _, error = await until_failure(demo().generate_from(ask(), Written("Something else", 2)))
+    assert (error.reason, error.status) == ("upstream_error", 400)
+    assert "does not begin" in error.detail
 
 
 @pytest.mark.parametrize("count", [1, 2, 57, 58, 59, 1000, 200_000])
@@ -335,8 +336,8 @@ async def test_a_slow_start_delays_the_first_token_only() -> None:
 async def test_a_continuation_meets_only_the_fault_that_lies_ahead() -> None:
     request = ask(fault="error", after=5)
     spoken = [*tokens(demo().answer(request).text)]
-    steps, _ = await until_failure(demo().generate_from(request, "".join(spoken[:2])))
+    steps, _ = await until_failure(demo().generate_from(request, Written("".join(spoken[:2]), 2)))
     assert len(steps) == 3
-    rest = await collect(demo().generate_from(request, "".join(spoken[:5])))
+    rest = await collect(demo().generate_from(request, Written("".join(spoken[:5]), 5)))
     assert text(rest) == "".join(spoken[5:])
     assert isinstance(rest[-1][0], Finish)

@@ -13,7 +13,7 @@ import pytest
 from headwater.core.events import Reasoning, Refusal, Text, ToolCall, Usage, decode_events, encode_events
 from headwater.core.run import RunRequest
 from headwater.errors import ConfigError
-from headwater.providers.base import Finish, ProviderError, Step
+from headwater.providers.base import Finish, ProviderError, Step, Written
 from headwater.providers.python import PythonProvider, load_function, provider_of
 from tests.support.waiting import eventually
 
@@ -130,12 +130,44 @@ async def test_the_function_gets_the_request() -> None:
 async def test_the_functions_in_the_documentation_work() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
     examples = [code for code in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "async def" in code]
-    assert len(examples) == 2
+    assert len(examples) == 3
     for example in examples:
         names: dict[str, Any] = {"Finish": Finish, "Usage": Usage}
         exec(example, names)  # our own documentation
         steps = await steps_of(PythonProvider(names["answer"], "mine"))
         assert isinstance(steps[0], Text | Reasoning) and isinstance(steps[-1], Finish)
+
+
+# -- how it continues
+
+
+async def test_a_function_that_knows_what_is_done_goes_on_from_there() -> None:
+    seen: list[tuple[RunRequest, str]] = []
+
+    async def answer(request: RunRequest, done: str) -> AsyncGenerator[str, None]:
+        seen.append((request, done))
+        yield "abc"[len(done) :]
+
+    mine = PythonProvider(answer, "mine")
+    assert mine.continues(REQUEST)
+    assert await steps_of(mine) == [Text("abc"), Finish("stop")]
+    rest = [step async for steps in mine.generate_from(REQUEST, Written("ab", 1)) for step in steps]
+    assert rest == [Text("c"), Finish("stop")]
+    assert seen == [(REQUEST, ""), (REQUEST, "ab")]
+
+
+async def test_the_one_in_the_documentation_does() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    (example,) = (code for code in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "done" in code)
+    names: dict[str, Any] = {}
+    exec(example, names)  # our own documentation
+    mine = PythonProvider(names["answer"], "mine")
+    rest = [step async for steps in mine.generate_from(REQUEST, Written("You ", 1)) for step in steps]
+    assert rest == [Text("asked: "), Text("hello "), Finish("stop")]
+
+
+def test_one_that_does_not_know_begins_anew() -> None:
+    assert not answering("a").continues(REQUEST)
 
 
 # -- how its end is read
@@ -357,6 +389,7 @@ def test_a_function_is_loaded_from_the_folder_that_the_server_was_started_in(pro
         ("def answer(request): return []", "headwater_answers_b:answer", "async generator function"),
         ("async def answer(request): return 1", "headwater_answers_b:answer", "async generator function"),
         ("async def answer(): yield 1", "headwater_answers_b:answer", "must take one argument"),
+        ("async def answer(request, more): yield 1", "headwater_answers_b:answer", "and at most done besides"),
         ("answer = 3", "headwater_answers_b:answer", "async generator function"),
         ("this is no Python", "headwater_answers_b:answer", "it raised SyntaxError"),
     ],

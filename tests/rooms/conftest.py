@@ -48,7 +48,7 @@ def rooms(store: SqliteStore) -> FaultyRooms:
 
 @pytest.fixture
 async def make_house(store: SqliteStore, rooms: FaultyRooms) -> AsyncIterator[MakeHouse]:
-    """Makes workers on one store; the settings are fields of Config, `sweep_s` and `left_s`."""
+    """Makes workers on one store; the settings are fields of Config, `sweep_s`, `left_s` and `shared`."""
     async with AsyncExitStack() as stack:
 
         async def make(**settings: Any) -> House:

@@ -83,7 +83,7 @@ class House:
     """One worker. `puppet` answers as `demo` and as `other`; `entries` are what it told followers of rooms."""
 
     def __init__(self, store: Store, rooms: RoomStore, limits: Limits, settings: dict[str, Any]) -> None:
-        sweep = {name: settings.pop(name) for name in ("sweep_s", "left_s") if name in settings}
+        others = {name: settings.pop(name) for name in ("sweep_s", "left_s", "shared") if name in settings}
         self.rooms = rooms
         self.puppet = Puppet()
         self.entries: list[tuple[str, Entry]] = []
@@ -96,7 +96,7 @@ class House:
         runs = Runs(store, self.hub, self.executor, catalog, config, self.quotas, self._ended)
         budgets = RoomBudgets(limits)
         starter = Starter(rooms, catalog, self.quotas, budgets, self._publish, self.executor.wake)
-        self.turns = Turns(rooms, starter, budgets, self.executor, runs.stop, **sweep)
+        self.turns = Turns(rooms, starter, budgets, self.executor, runs.stop, **{"shared": store.shared, **others})
 
     def _publish(self, room_id: str, entry: Entry) -> None:
         self.entries.append((room_id, entry))

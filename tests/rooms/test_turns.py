@@ -291,6 +291,16 @@ async def test_a_worker_that_stops_or_is_full_begins_nothing(make_house: MakeHou
     assert len(await rooms.turns(room_id)) == 2
 
 
+async def test_a_worker_that_stops_begins_what_others_can_produce(make_house: MakeHouse, rooms: FaultyRooms) -> None:
+    stopping, other = await make_house(shared=True), await make_house(shared=True)
+    room_id = await a_room(rooms)
+    stopping.executor.draining = True
+    await stopping.ask(room_id, "one?")
+    (await other.answering("one?")).answer.set_result("two")
+    await eventually(lambda: is_over(rooms, room_id))
+    assert stopping.puppet.asked == []
+
+
 async def is_over(rooms: FaultyRooms, room_id: str) -> bool:
     """Whether nothing is under way in the room, nor waits."""
     return await rooms.turns(room_id) == []

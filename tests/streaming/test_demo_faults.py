@@ -27,7 +27,7 @@ async def whole(stage: Stage) -> str:
 @pytest.mark.parametrize("after", [0, 7])
 @pytest.mark.parametrize("fault", ENDS)
 async def test_a_fault_after_some_tokens(stage: Stage, fault: str, after: int) -> None:
-    run_id = await stage.start(demo={**FAST, "fault": fault, "after": after}, input="same")
+    run_id = await stage.start(demo={**FAST, "fault": fault, "after": after}, input="same", failover=False)
     reader = stage.reader(run_id)
     await reader.follow()
     run = await stage.run(run_id)
@@ -39,6 +39,19 @@ async def test_a_fault_after_some_tokens(stage: Stage, fault: str, after: int) -
     answer = await whole(stage)
     assert answer.startswith(run["output"])
     assert len(run["output"].split()) == after
+
+
+@pytest.mark.parametrize("fault", ENDS)
+async def test_it_goes_on_behind_the_fault_where_it_may(stage: Stage, fault: str) -> None:
+    run_id = await stage.start(demo={**FAST, "fault": fault, "after": 7}, input="same")
+    reader = stage.reader(run_id)
+    await reader.follow()
+    run = await stage.run(run_id)
+    assert (run["status"], [(one["reason"], one["how"]) for one in run["attempts"]]) == (
+        "completed",
+        [(None, None), ("failover", "continued")],
+    )
+    assert run["output"] == reader.text == await whole(stage)
 
 
 async def test_a_slow_start_is_waited_for_or_given_up(stage: Stage) -> None:

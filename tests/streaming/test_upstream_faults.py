@@ -154,8 +154,8 @@ def models_file(upstream: Upstream, wire: str) -> str:
 
 
 async def play(stage: Stage, case: Case, model: str = SCRIPTED) -> Any:
-    """The run that came of it, which a reader saw in the same way."""
-    run_id = await stage.start(model=model, extra=case.script.extra())
+    """The run that came of it where nobody may go on with it, which a reader saw in the same way."""
+    run_id = await stage.start(model=model, extra=case.script.extra(), failover=False)
     reader = stage.reader(run_id)
     await reader.follow()
     run = await stage.run(run_id)

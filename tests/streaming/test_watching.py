@@ -149,7 +149,7 @@ async def test_a_store_that_does_not_answer_is_asked_again(tmp_path: Path) -> No
         assert asked == [caller.run_id] * 3
 
 
-async def test_a_worker_that_drains_cancels_nothing_more(tmp_path: Path) -> None:
+async def test_a_worker_that_sends_everyone_away_cancels_nothing_more(tmp_path: Path) -> None:
     async with inside(tmp_path) as server:
         async with Caller(server.url, LONG) as caller:
             await caller.hear()
@@ -157,12 +157,18 @@ async def test_a_worker_that_drains_cancels_nothing_more(tmp_path: Path) -> None
             reading = asyncio.ensure_future(reader.read())
             await eventually(lambda: reader.follower.deltas, what="it follows")
         await eventually(lambda: server.watched == 1, what="it is watched")
-        async with Caller(server.url, LONG) as late:
-            await late.hear()
-            server.state["executor"].draining = True
+        async with Caller(server.url, LONG) as sent_away:
+            await sent_away.hear()
+            await server.state["hub"].farewell.let_everyone_go(0)
+            await asyncio.gather(reading, sent_away.rest())
             await eventually(lambda: server.watched == 0, what="it is watched no more")
-        reading.cancel()
-        await eventually(lambda: "subscribers=0" in repr(server.state["hub"]), what="all have left")
-        assert server.watched == 0
-        for run_id in (caller.run_id, late.run_id):
+        for run_id in (caller.run_id, sent_away.run_id):
             assert await server.status(run_id) == "in_progress"
+
+
+async def test_who_hangs_up_while_it_drains_has_left(tmp_path: Path) -> None:
+    async with inside(tmp_path) as server, Caller(server.url, LONG) as caller:
+        await caller.hear()
+        server.state["executor"].draining = True
+        caller.hang_up()
+        assert await server.ended(caller.run_id) == "cancelled"

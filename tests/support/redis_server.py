@@ -282,6 +282,21 @@ class RedisServer(_Process):
             return ""
         return str(role if role == "master" else rest[2])
 
+    def become_replica_of(self, master: "RedisServer") -> None:
+        """From now on it is a copy of that one, whatever it was: it may not be in step yet."""
+        self.replica_of = master
+        self.ask("REPLICAOF", "127.0.0.1", master.port)
+
+    def part(self, replica: "RedisServer") -> None:
+        """From now on this replica of it, which wants no password, hears nothing of what is acknowledged here."""
+        replica.ask("CONFIG", "SET", "masterauth", "wrong")  # with which it is not let in again
+        self.ask("CLIENT", "KILL", "TYPE", "replica")
+        wait_until(lambda: replica.role == "connect", START_S, f"{replica!r} has lost {self!r}")
+
+    def forget_parting(self) -> None:
+        """Undo what `part` did to this replica."""
+        self.ask("CONFIG", "SET", "masterauth", "")
+
     def settings(self) -> Iterable[str]:
         """The lines of a new config file."""
         name = f"{self.kind}-{self.port}"  # several may share the directory

@@ -29,8 +29,9 @@ from typing import Any, Self, cast
 
 import msgspec
 
+from tests.support.upstream_continuation import Refused, beginning, question
 from tests.support.upstream_script import Answer, Exchange, Script, reply
-from tests.support.upstream_wires import WIRES
+from tests.support.upstream_wires import WIRES, Wire
 
 __all__ = ["Exchange", "Script", "Upstream", "full_backlog"]
 
@@ -47,7 +48,7 @@ class Upstream:
         self.exchanges: list[Exchange] = []
         self.connections: set[Connection] = set()
         self.connections_made = 0
-        self._tries: Counter[bytes] = Counter()
+        self._requests: Counter[tuple[str, bytes]] = Counter()
         self._server: asyncio.Server | None = None
 
     def __repr__(self) -> str:
@@ -83,11 +84,11 @@ class Upstream:
             return msgspec.convert(body["script"], Script)
         return self.models.get(body.get("model"), self.default)
 
-    def refusal_of(self, script: Script, raw: bytes) -> int | None:
-        """The status with which this try is refused, if it is; 0 for a RST. Tries of one request have the same body."""
-        tries = self._tries[raw]
-        self._tries[raw] += 1
-        return script.refusals[tries] if tries < len(script.refusals) else None
+    def number_of(self, body: Any) -> int:
+        """How many requests for the same answer came before this one."""
+        key = json.dumps(body.get("script", body.get("model"))), question(body)
+        self._requests[key] += 1
+        return self._requests[key] - 1
 
 
 class Connection(asyncio.Protocol):
@@ -173,14 +174,19 @@ class Connection(asyncio.Protocol):
             self._reply(404, {"error": {"message": f"no such path: {path}"}})
         else:
             try:
-                script = self.upstream.script_of(exchange.body)
-            except msgspec.ValidationError as error:
+                await self._play(exchange, wire)
+            except (msgspec.ValidationError, Refused) as error:
                 exchange.status = 400
-                return self._reply(400, {"error": {"message": f"not a script: {error}"}})
-            answer = Answer(self._transport, self._writable, exchange, script, wire(script.usage))
-            refusal = self.upstream.refusal_of(script, raw)
-            await answer.play(script.status if refusal is None else refusal, refused=refusal is not None)
+                self._reply(400, {"error": {"message": str(error), "type": "invalid_request_error"}})
         exchange.answered_at = time.monotonic()
+
+    async def _play(self, exchange: Exchange, wire: type[Wire]) -> None:
+        number = self.upstream.number_of(exchange.body)
+        script = self.upstream.script_of(exchange.body).at(number)
+        exchange.written = beginning(exchange.path, exchange.body)
+        answer = Answer(self._transport, self._writable, exchange, script, wire(script.usage))
+        refused = number < len(script.refusals)
+        await answer.play(script.refusals[number] if refused else script.status, refused=refused)
 
     def _reply(self, status: int, value: object) -> None:
         self._transport.write(reply(status, "application/json", json.dumps(value).encode(), {}))

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from tests.support.upstream_continuation import Refused, rest
 from tests.support.upstream_wires import ReportedUsage, Wire
 
 Fault = Literal[
@@ -36,9 +37,14 @@ class Script(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
 
     The order: `refusals`, then `status`; headers; `start_s`; the tokens, `interval_s` apart, with `fault` after the
     first `after` of them; the finish_reason; the usage; [DONE]; the end of the body.
+
+    A request that ends in an assistant's message gets what follows that in the text, in other pieces than at first.
+    Requests are counted by their script (or model) and their conversation without that last message.
     """
 
-    # Statuses of the first tries of one request; 0 is a RST, 200 an error that will pass, where the answer should be.
+    # What is different at the first requests for one answer: `[{"fault": "cut", "after": 7}, {"status": 503}]`.
+    tries: list[dict[str, Any]] = []
+    # Statuses of the first requests for it; 0 is a RST, 200 an error that will pass, where the answer should be.
     refusals: list[int] = []
     retry_after: str | None = None  # header of every refusal
     status: int = 200
@@ -52,7 +58,9 @@ class Script(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     keep_alive_s: float | None = None  # a comment whenever so long nothing else is sent while it waits
     split: int | None = None  # so many bytes a packet, wherever that cuts; 1 is one by one
     fault: Fault | None = None
-    after: int = 0  # tokens before the fault
+    after: int = 0  # tokens of this request before the fault
+    # To what is written comes the rest; or all of it once more, as some do who know `prefix`; or a 400.
+    continuing: Literal["rest", "echo", "refuse"] = "rest"
     finish_reason: str | None = "stop"
     usage: ReportedUsage = "end"  # "every" chunk has it, as vLLM's continuous usage
     done: bool = True  # whether [DONE] comes
@@ -78,6 +86,23 @@ class Script(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
             return self.deltas
         return [{"content": piece} for piece in self.pieces or [f"{number} " for number in range(self.tokens)]]
 
+    def deltas_after(self, written: str) -> list[dict[str, Any]]:
+        """The same for a request that brings the beginning of the answer. Raises Refused."""
+        if not written:
+            return self.all_deltas()
+        if self.continuing == "refuse":
+            raise Refused("This model does not support assistant message prefill.")
+        if any(delta.keys() - {"role", "content"} for delta in self.all_deltas()):
+            raise Refused("the script's answer is not text alone")
+        pieces = [delta.get("content") or "" for delta in self.all_deltas()]
+        return [{"content": piece} for piece in rest(pieces, written, echo=self.continuing == "echo")]
+
+    def at(self, number: int) -> "Script":
+        """What is done with the request of this number, from 0 on, for one answer."""
+        if number >= len(self.tries):
+            return self
+        return msgspec.convert(msgspec.to_builtins(self) | {"tries": []} | self.tries[number], Script)
+
 
 @dataclass
 class Exchange:
@@ -88,6 +113,7 @@ class Exchange:
     headers: Mapping[str, str]
     body: Any
     status: int = 0  # 0: no answer was begun
+    written: str = ""  # the beginning of the answer that the request brought
     tokens_sent: int = 0
     started_at: float = field(default_factory=time.monotonic)
     answered_at: float | None = None  # the script came to its end
@@ -95,7 +121,7 @@ class Exchange:
 
 
 class Answer:
-    """One script being played to one request. `writable` is clear while the peer does not read."""
+    """One script being played to one request. `writable` is clear while the peer does not read. Raises Refused."""
 
     def __init__(
         self, transport: asyncio.Transport, writable: asyncio.Event, exchange: Exchange, script: Script, wire: Wire
@@ -104,6 +130,7 @@ class Answer:
         self._writable = writable
         self._exchange = exchange
         self._script = script
+        self._deltas = script.deltas_after(exchange.written)
         self._wire = wire
 
     async def play(self, status: int, *, refused: bool) -> None:
@@ -146,7 +173,7 @@ class Answer:
         """Whether the answer goes on to its ending."""
         script = self._script
         start = time.monotonic()
-        for number, delta in enumerate(script.all_deltas()):
+        for number, delta in enumerate(self._deltas):
             if number == script.after and script.fault and not await self._fault(script.fault):
                 return False
             await self._wait(start + number * script.interval_s - time.monotonic())

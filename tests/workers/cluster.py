@@ -41,6 +41,7 @@ class Cluster:
         workers: int = WORKERS,
         seed: int = 0,
         models: Mapping[str, Script] | None = None,
+        continuation: str = "none",
         may_crash: bool = False,
         **settings: object,
     ) -> None:
@@ -52,6 +53,7 @@ class Cluster:
         self.workers: list[ServerProcess] = []
         self._directory = directory
         self._settings = {**SETTINGS, "redis_prefix": self.prefix, **settings}
+        self._continuation = continuation
         self._may_crash = may_crash
         self._questions: dict[str, str] = {}
 
@@ -85,7 +87,7 @@ class Cluster:
             self._directory,
             store=store,
             settings=self._settings,
-            env={"OPENAI_BASE_URL": self.upstream.url},
+            env={"OPENAI_BASE_URL": self.upstream.url, "OPENAI_CONTINUATION": self._continuation},
             may_crash=self._may_crash,
         )
 
@@ -179,7 +181,7 @@ class Cluster:
     def calls(self, run_id: str) -> list[Exchange]:
         """The requests at the upstream for this run."""
         question = self._questions[run_id]
-        return [one for one in self.upstream.exchanges if one.body and one.body["messages"][-1]["content"] == question]
+        return [one for one in self.upstream.exchanges if one.body and _question_of(one) == question]
 
     async def asked(self, run_id: str) -> Exchange:
         """The newest of them, once there is one."""
@@ -192,6 +194,10 @@ class Cluster:
 
     def _url(self, run_id: str, at: ServerProcess | None) -> str:
         return f"{(at or self.any_worker()).url}/v1/runs/{run_id}"
+
+
+def _question_of(exchange: Exchange) -> Any:
+    return next(one["content"] for one in reversed(exchange.body["messages"]) if one["role"] == "user")
 
 
 class Wanderer(EventSource):

@@ -62,7 +62,7 @@ export class NotHeadwater extends HeadwaterError {}
 /** A proxy on the way keeps the stream back. */
 export class Buffered extends HeadwaterError {}
 
-/** This JavaScript has no WebSocket or EventSource of its own. */
+/** This JavaScript has no WebSocket or EventSource of its own, or does not let this page use it. */
 export class Unsupported extends HeadwaterError {}
 
 /**

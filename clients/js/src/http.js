@@ -11,6 +11,7 @@ export const MAX_WAIT_MS = 120_000;
 const TIMEOUT_MS = 30_000;
 /** Three times as long as the server lets a stream be silent. */
 const SILENCE_MS = 45_000;
+const WITH_USER = /^([^/?#]*\/\/)?[^/?#]*@/;
 
 /**
  * @typedef {import("./types.js").ClientOptions} ClientOptions
@@ -143,8 +144,15 @@ export function asTrouble(error, url) {
   return new Unavailable(message, { code: "unreachable", cause: error });
 }
 
+/** It names no address: there may be a password in it. */
+function withCredentials() {
+  const message = "The client's url has a user or a password in it, which is sent to nobody: leave it out, and give a `token`.";
+  return new NotHeadwater(message, { code: "bad_url" });
+}
+
 /** @param {string} url */
 function baseOf(url) {
+  if (WITH_USER.test(url)) throw withCredentials();
   try {
     const absolute = new URL(url, globalThis.location?.href);
     if (!/^https?:$/.test(absolute.protocol)) throw new TypeError(`${absolute.protocol} is not http: or https:`);

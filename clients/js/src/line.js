@@ -44,6 +44,16 @@ export class Line {
     this.#pingMs = pingMs;
   }
 
+  /** What cannot even begin, such as ws: from a page that came by https:, throws; a browser does not say more. */
+  #dialled() {
+    try {
+      return this.#dial();
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new Unsupported(`No WebSocket can be opened here: ${why}`, { code: "no_socket", cause: error });
+    }
+  }
+
   /** @param {object} command what is not sent, because the line is down, is lost */
   send(command) {
     if (this.#socket?.readyState === OPEN) this.#socket.send(JSON.stringify(command));
@@ -58,7 +68,7 @@ export class Line {
    * @returns {Promise<unknown>}
    */
   talk(join, signal, take) {
-    const socket = this.#dial();
+    const socket = this.#dialled();
     this.#socket = socket;
     let wasOpen = false;
     return new Promise((resolve) => {

@@ -215,12 +215,16 @@ export class RoomState {
   #grow(push) {
     const answer = this.#answers.get(push.message);
     if (answer === undefined) return;
-    let delta = "";
+    let more = {};
     if (push.type === "snapshot") answer.replace(push.parts, push.seq);
-    else if (push.type === "delta") delta = answer.append(push);
-    else answer.retry(push);
+    else if (push.type === "delta") more = { delta: answer.append(push) };
+    else {
+      answer.retry(push);
+      const { type, message, after, seq, ...attempt } = push;
+      more = { attempt };
+    }
     const now = { text: answer.text, parts: [...answer.parts] };
-    this.#change(push.type, push.message, (message) => ({ ...message, ...now }), push.type === "delta" ? { delta } : {});
+    this.#change(push.type, push.message, (message) => ({ ...message, ...now }), more);
   }
 
   /** @param {RoomMessage} message */

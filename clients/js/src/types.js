@@ -31,6 +31,11 @@
  * @property {string | null} [reason]
  * @property {Failure | null} [error]
  * @property {Usage | null} [usage]
+ * @property {RunAttempt[]} [attempts] its tries, the first one too, where the run was read
+ *
+ * @typedef {{number: number, reason: AttemptReason, how: "continued" | "restarted", model?: string}} Attempt another try; `model` goes on, where it is another
+ * @typedef {{number: number, reason: AttemptReason | null, how: "continued" | "restarted" | null, model: string, usage: Usage | null}} RunAttempt
+ * @typedef {"takeover" | "failover" | "drain"} AttemptReason
  */
 
 /**
@@ -49,6 +54,8 @@
  * @property {Record<string, unknown>[]} [tools]
  * @property {unknown} [tool_choice]
  * @property {Record<string, unknown>} [response_format]
+ * @property {boolean} [failover] whether the run may be rescued where an upstream fails
+ * @property {boolean | null} [restart] whether what cannot be continued may begin anew, which withdraws what was shown
  * @property {Record<string, unknown>} [extra]
  * @property {Record<string, string>} [metadata]
  */
@@ -115,7 +122,7 @@
  * @typedef {{type: "run", data: {id: string, status: RunStatus, model: string}} & SoFar} RunEvent
  * @typedef {{type: "snapshot", data: {seq?: number, parts: Part[]}} & SoFar} SnapshotEvent
  * @typedef {{type: "delta", delta: string, data: Delta} & SoFar} DeltaEvent
- * @typedef {{type: "attempt", data: {after: number, seq: number, number: number, reason: string, how: string}} & SoFar} AttemptEvent
+ * @typedef {{type: "attempt", data: Attempt & {after: number, seq: number}} & SoFar} AttemptEvent
  * @typedef {{type: "end", data: EndData} & SoFar} EndEvent
  * @typedef {StatusEvent & SoFar} WatchStatusEvent
  * @typedef {RunEvent | SnapshotEvent | DeltaEvent | AttemptEvent | EndEvent | WatchStatusEvent} WatchEvent
@@ -170,14 +177,15 @@
  * @typedef {{type: "joined", recovered: boolean, you: You, members: Member[]}} JoinedEvent
  * @typedef {{type: "reset", messages: RoomMessage[]}} ResetEvent
  * @typedef {{type: "message", message: RoomMessage, pending: boolean, replaces?: string}} MessageEvent
- * @typedef {{type: "edited" | "deleted" | "reacted" | "run" | "snapshot" | "attempt" | "end", message: RoomMessage}} ChangeEvent
+ * @typedef {{type: "edited" | "deleted" | "reacted" | "run" | "snapshot" | "end", message: RoomMessage}} ChangeEvent
+ * @typedef {{type: "attempt", message: RoomMessage, attempt: Attempt}} RoomAttemptEvent
  * @typedef {{type: "delta", message: RoomMessage, delta: string}} GrowthEvent
  * @typedef {{type: "history", messages: RoomMessage[], hasMore: boolean}} HistoryEvent
  * @typedef {{type: "presence", joined: Member[], left: Member[], members: Member[]}} PresenceEvent
  * @typedef {{type: "typing", members: Member[]}} TypingEvent
  * @typedef {{type: "read", by: string, seq: number}} ReadEvent
  * @typedef {{type: "refused", clientId: string, message: RoomMessage, error: Error}} RefusedEvent
- * @typedef {JoinedEvent | ResetEvent | MessageEvent | ChangeEvent | GrowthEvent | HistoryEvent | PresenceEvent | TypingEvent | ReadEvent | RefusedEvent | StatusEvent} RoomEvent
+ * @typedef {JoinedEvent | ResetEvent | MessageEvent | ChangeEvent | RoomAttemptEvent | GrowthEvent | HistoryEvent | PresenceEvent | TypingEvent | ReadEvent | RefusedEvent | StatusEvent} RoomEvent
  */
 
 export {};

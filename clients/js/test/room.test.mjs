@@ -297,3 +297,14 @@ test("it comes back from a position of before, and a listener that acts at once 
   assert.deepEqual(net.room.messages.map((message) => message.text), ["", "re: nine"]);
   net.room.leave();
 });
+
+test("a socket that may not even be tried is told, and not tried again", async () => {
+  class Forbidding {
+    constructor() {
+      throw new DOMException("An insecure WebSocket connection may not be initiated from a page loaded over HTTPS.", "SecurityError");
+    }
+  }
+  const net = enter({ client: { WebSocket: Forbidding } });
+  await assert.rejects(net.room.done, ({ name, code, message }) => name === "Unsupported" && code === "no_socket" && message.includes("loaded over HTTPS"));
+  assert.deepEqual(net.events.filter((event) => event.type === "status").map((event) => event.state), ["connecting", "closed"]);
+});

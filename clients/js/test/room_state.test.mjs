@@ -62,6 +62,14 @@ test("an answer grows as one entry, and its end replaces it", () => {
   assert.deepEqual(told.filter((event) => event.type === "delta").map((event) => event.delta), ["To ", "be", ""]);
 });
 
+test("an answer that changes hands keeps its text, and says who goes on", () => {
+  const { state, told, play } = room(joined(), begun(1), grown("delta", { after: 0, seq: 1, text: "to" }));
+  const attempt = { number: 2, reason: "failover", how: "continued", model: "backup" };
+  play(grown("attempt", { after: 1, seq: 2, ...attempt }), grown("delta", { after: 2, seq: 3, text: "gether" }));
+  assert.deepEqual(told.find((event) => event.type === "attempt").attempt, attempt);
+  assert.deepEqual([state.messages[0].text, state.messages[0].parts], ["together", [{ text: "together" }]]);
+});
+
 test("a hole and a repeat are refused, in the log and in an answer", () => {
   const { state, play } = room(joined(), said(1, ANN, "one"), begun(2), grown("delta", { after: 0, seq: 2, text: "ab" }));
   for (const seq of [1, 2, 4]) assert.throws(() => play(said(seq, ANN, "WRONG")), { code: "out_of_sequence" });

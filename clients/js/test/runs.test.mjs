@@ -92,6 +92,13 @@ test("a url that is none is told at once", () => {
   for (const url of ["", "nonsense", "ftp://server.test", undefined]) assert.throws(() => createClient({ url }), { name: "NotHeadwater", code: "bad_url" });
 });
 
+test("a url with a password in it is refused, and the password is not repeated", () => {
+  for (const url of ["http://ann:secret@server.test", "https://ann@server.test/llm", "ann:secret@server.test"]) {
+    assert.throws(() => createClient({ url }), ({ name, message }) => name === "NotHeadwater" && message.includes("`token`") && !/secret|ann/.test(message));
+  }
+  createClient({ url: "http://server.test/@ann" });
+});
+
 test("what is no token, or no header can bear, is told at once", async () => {
   assert.throws(() => createClient({ ...QUICK, token: 7 }), TypeError);
   await assert.rejects(createClient({ ...QUICK, token: "two\nlines" }).getRun("run_1"), TypeError);

@@ -79,7 +79,7 @@ export declare class NotHeadwater extends HeadwaterError {
 /** A proxy on the way keeps the stream back. */
 export declare class Buffered extends HeadwaterError {
 }
-/** This JavaScript has no WebSocket or EventSource of its own. */
+/** This JavaScript has no WebSocket or EventSource of its own, or does not let this page use it. */
 export declare class Unsupported extends HeadwaterError {
 }
 /**

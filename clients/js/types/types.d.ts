@@ -62,7 +62,25 @@ export type Run = {
     reason?: string | null;
     error?: Failure | null;
     usage?: Usage | null;
+    /**
+     * its tries, the first one too, where the run was read
+     */
+    attempts?: RunAttempt[];
 };
+export type Attempt = {
+    number: number;
+    reason: AttemptReason;
+    how: "continued" | "restarted";
+    model?: string;
+};
+export type RunAttempt = {
+    number: number;
+    reason: AttemptReason | null;
+    how: "continued" | "restarted" | null;
+    model: string;
+    usage: Usage | null;
+};
+export type AttemptReason = "takeover" | "failover" | "drain";
 export type RunRequest = {
     input: string | Record<string, unknown>[];
     model?: string;
@@ -76,6 +94,14 @@ export type RunRequest = {
     tools?: Record<string, unknown>[];
     tool_choice?: unknown;
     response_format?: Record<string, unknown>;
+    /**
+     * whether the run may be rescued where an upstream fails
+     */
+    failover?: boolean;
+    /**
+     * whether what cannot be continued may begin anew, which withdraws what was shown
+     */
+    restart?: boolean | null;
     extra?: Record<string, unknown>;
     metadata?: Record<string, string>;
 };
@@ -173,12 +199,9 @@ export type DeltaEvent = {
 } & SoFar;
 export type AttemptEvent = {
     type: "attempt";
-    data: {
+    data: Attempt & {
         after: number;
         seq: number;
-        number: number;
-        reason: string;
-        how: string;
     };
 } & SoFar;
 export type EndEvent = {
@@ -252,8 +275,13 @@ export type MessageEvent = {
     replaces?: string;
 };
 export type ChangeEvent = {
-    type: "edited" | "deleted" | "reacted" | "run" | "snapshot" | "attempt" | "end";
+    type: "edited" | "deleted" | "reacted" | "run" | "snapshot" | "end";
     message: RoomMessage;
+};
+export type RoomAttemptEvent = {
+    type: "attempt";
+    message: RoomMessage;
+    attempt: Attempt;
 };
 export type GrowthEvent = {
     type: "delta";
@@ -286,7 +314,7 @@ export type RefusedEvent = {
     message: RoomMessage;
     error: Error;
 };
-export type RoomEvent = JoinedEvent | ResetEvent | MessageEvent | ChangeEvent | GrowthEvent | HistoryEvent | PresenceEvent | TypingEvent | ReadEvent | RefusedEvent | StatusEvent;
+export type RoomEvent = JoinedEvent | ResetEvent | MessageEvent | ChangeEvent | RoomAttemptEvent | GrowthEvent | HistoryEvent | PresenceEvent | TypingEvent | ReadEvent | RefusedEvent | StatusEvent;
 /**
  * @typedef {object} Run
  * @property {string} id
@@ -309,6 +337,11 @@ export type RoomEvent = JoinedEvent | ResetEvent | MessageEvent | ChangeEvent | 
  * @property {string | null} [reason]
  * @property {Failure | null} [error]
  * @property {Usage | null} [usage]
+ * @property {RunAttempt[]} [attempts] its tries, the first one too, where the run was read
+ *
+ * @typedef {{number: number, reason: AttemptReason, how: "continued" | "restarted", model?: string}} Attempt another try; `model` goes on, where it is another
+ * @typedef {{number: number, reason: AttemptReason | null, how: "continued" | "restarted" | null, model: string, usage: Usage | null}} RunAttempt
+ * @typedef {"takeover" | "failover" | "drain"} AttemptReason
  */
 /**
  * The body of `POST /v1/runs`.
@@ -326,6 +359,8 @@ export type RoomEvent = JoinedEvent | ResetEvent | MessageEvent | ChangeEvent | 
  * @property {Record<string, unknown>[]} [tools]
  * @property {unknown} [tool_choice]
  * @property {Record<string, unknown>} [response_format]
+ * @property {boolean} [failover] whether the run may be rescued where an upstream fails
+ * @property {boolean | null} [restart] whether what cannot be continued may begin anew, which withdraws what was shown
  * @property {Record<string, unknown>} [extra]
  * @property {Record<string, string>} [metadata]
  */
@@ -387,7 +422,7 @@ export type RoomEvent = JoinedEvent | ResetEvent | MessageEvent | ChangeEvent | 
  * @typedef {{type: "run", data: {id: string, status: RunStatus, model: string}} & SoFar} RunEvent
  * @typedef {{type: "snapshot", data: {seq?: number, parts: Part[]}} & SoFar} SnapshotEvent
  * @typedef {{type: "delta", delta: string, data: Delta} & SoFar} DeltaEvent
- * @typedef {{type: "attempt", data: {after: number, seq: number, number: number, reason: string, how: string}} & SoFar} AttemptEvent
+ * @typedef {{type: "attempt", data: Attempt & {after: number, seq: number}} & SoFar} AttemptEvent
  * @typedef {{type: "end", data: EndData} & SoFar} EndEvent
  * @typedef {StatusEvent & SoFar} WatchStatusEvent
  * @typedef {RunEvent | SnapshotEvent | DeltaEvent | AttemptEvent | EndEvent | WatchStatusEvent} WatchEvent
@@ -440,13 +475,14 @@ export type RoomEvent = JoinedEvent | ResetEvent | MessageEvent | ChangeEvent | 
  * @typedef {{type: "joined", recovered: boolean, you: You, members: Member[]}} JoinedEvent
  * @typedef {{type: "reset", messages: RoomMessage[]}} ResetEvent
  * @typedef {{type: "message", message: RoomMessage, pending: boolean, replaces?: string}} MessageEvent
- * @typedef {{type: "edited" | "deleted" | "reacted" | "run" | "snapshot" | "attempt" | "end", message: RoomMessage}} ChangeEvent
+ * @typedef {{type: "edited" | "deleted" | "reacted" | "run" | "snapshot" | "end", message: RoomMessage}} ChangeEvent
+ * @typedef {{type: "attempt", message: RoomMessage, attempt: Attempt}} RoomAttemptEvent
  * @typedef {{type: "delta", message: RoomMessage, delta: string}} GrowthEvent
  * @typedef {{type: "history", messages: RoomMessage[], hasMore: boolean}} HistoryEvent
  * @typedef {{type: "presence", joined: Member[], left: Member[], members: Member[]}} PresenceEvent
  * @typedef {{type: "typing", members: Member[]}} TypingEvent
  * @typedef {{type: "read", by: string, seq: number}} ReadEvent
  * @typedef {{type: "refused", clientId: string, message: RoomMessage, error: Error}} RefusedEvent
- * @typedef {JoinedEvent | ResetEvent | MessageEvent | ChangeEvent | GrowthEvent | HistoryEvent | PresenceEvent | TypingEvent | ReadEvent | RefusedEvent | StatusEvent} RoomEvent
+ * @typedef {JoinedEvent | ResetEvent | MessageEvent | ChangeEvent | RoomAttemptEvent | GrowthEvent | HistoryEvent | PresenceEvent | TypingEvent | ReadEvent | RefusedEvent | StatusEvent} RoomEvent
  */
 export {};

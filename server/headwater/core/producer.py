@@ -155,6 +155,8 @@ class ProducerLog:
 
     def answered(self, answer: Answer, top: Position) -> Entry | None:
         """Take the store's answer to `next_entry`; the entry, if it is now stored for the first time."""
+        if self.lost:
+            return None  # that became known while it was under way
         if answer is Answer.STORED:
             return self._stored(self._sending.popleft())
         match answer:

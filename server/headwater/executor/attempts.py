@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 
 from headwater.config import Config
 from headwater.core.events import Attempt, End, How, Reason
@@ -11,7 +12,7 @@ from headwater.core.lifecycle import end_failed, end_incomplete
 from headwater.core.recovery import DEATHS_MAX, Shown, deaths_in_a_row, is_refusal, may_pass
 from headwater.core.run import Run
 from headwater.entropy import full_jitter
-from headwater.errors import UnknownModel
+from headwater.errors import HeadwaterError, UnknownModel
 from headwater.executor.breakers import Breakers
 from headwater.executor.production import Production
 from headwater.metrics import Metrics
@@ -78,11 +79,17 @@ class Attempts:
         return [model for model in candidates if model.provider.continues(run.request)]
 
     def _candidates(self, run: Run) -> list[Model]:
-        """Who may answer, in order. Raises UnknownModel for the run's own; what else is gone is left out."""
-        model = self._catalog.get(run.model)
-        if not run.request.failover:
-            return [model]
-        return [model, *(self._catalog.get(name) for name in model.fallbacks if self._catalog.knows(name))]
+        """Who may answer, in order. Raises UnknownModel for the run's own.
+
+        Fallbacks that are gone, or to which the request cannot be put, are left out.
+        """
+        candidates = [self._catalog.get(run.model)]
+        for name in candidates[0].fallbacks if run.request.failover else ():
+            with suppress(HeadwaterError):
+                fallback = self._catalog.get(name)
+                fallback.provider.check(run.request)
+                candidates.append(fallback)
+        return candidates
 
     # -- what is known of upstreams
 

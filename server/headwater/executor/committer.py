@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from headwater.config import Config
@@ -13,7 +13,7 @@ from headwater.entropy import full_jitter
 from headwater.errors import StoreUnavailable
 from headwater.executor.production import Production
 from headwater.metrics import Metrics
-from headwater.store.base import Append, AppendResult, Outcome, Store
+from headwater.store.base import Append, AppendResult, Lease, Outcome, Store
 
 log = logging.getLogger("headwater.executor")
 
@@ -36,18 +36,18 @@ class Committer:
 
     def __init__(
         self,
-        worker: str,
         store: Store,
         config: Config,
         metrics: Metrics,
+        take_again: Callable[[Production], Awaitable[Lease | None]],
         on_stored: Callable[[Production, Entry], None],
     ) -> None:
         self.unanswered_since: float | None = None
         """On the loop's clock: since when the store has not answered."""
-        self._worker = worker
         self._store = store
         self._config = config
         self._metrics = metrics
+        self._take_again = take_again
         self._on_stored = on_stored
         self._waiting: dict[str, Production] = {}
         self._more = asyncio.Event()
@@ -132,13 +132,7 @@ class Committer:
         """Where the store lost the taking of a lease with its last writes, nobody has it, and it can be had again."""
         for n, (production, result) in enumerate(zip(productions, results, strict=True)):
             if result.outcome is Outcome.FENCED:
-                lease = await self._store.take_lease(
-                    production.run.id,
-                    seen=production.token - 1,
-                    tag=production.tag,
-                    holder=self._worker,
-                    lease_s=self._config.lease_s,
-                )
+                lease = await self._take_again(production)
                 if lease is not None:
                     results[n] = AppendResult(Outcome.BEHIND, lease.run.position, lease.run.cancelled)
 

@@ -52,7 +52,7 @@ class Executor:
         self._metrics = metrics
         self._on_ended = on_ended
         self._holding = Holding(worker, store, config, hub.publish)
-        self._committer = Committer(worker, store, config, metrics, self._on_stored)
+        self._committer = Committer(store, config, metrics, self._holding.take_again, self._on_stored)
         self._productions: dict[str, Production] = {}
         self._starting: set[str] = set()
         self._claims = 0
@@ -285,7 +285,7 @@ class Executor:
         while True:
             # After a failure soon again: once the store is back, a renewal must come before others' sweeps.
             await asyncio.sleep(full_jitter(tries, base_s=0.05, cap_s=0.2) if tries else self._config.renew_s)
-            held = [(p.run.id, p.token) for p in self._productions.values() if not p.settled.is_set()]
+            held = [production for production in self._productions.values() if not production.settled.is_set()]
             if not held:
                 continue
             try:
@@ -295,10 +295,7 @@ class Executor:
                 tries += 1
                 continue
             tries = 0
-            for (run_id, token), result in zip(held, results, strict=True):
-                production = self._productions.get(run_id)
-                if production is None or production.token != token:
-                    continue
+            for production, result in zip(held, results, strict=True):
                 if result.cancelled:
                     production.stop("cancelled")
                 elif not result.held and not production.log.ended:

@@ -65,10 +65,27 @@ class Holding:
             production.abandon()  # the store has lost what it had when the run was taken: whoever takes it next sees
         return None
 
-    async def renew(self, held: Sequence[tuple[str, int]]) -> list[RenewResult]:
-        """Extend these leases. Raises StoreUnavailable."""
+    async def take_again(self, production: Production) -> Lease | None:
+        """Take a run whose taking the store has lost with its last writes; None where it is not ours any more."""
+        return await self._store.take_lease(
+            production.run.id,
+            seen=production.token - 1,
+            tag=production.tag,
+            holder=self._worker,
+            lease_s=self._config.lease_s,
+        )
+
+    async def renew(self, productions: Sequence[Production]) -> list[RenewResult]:
+        """Extend their leases. Raises StoreUnavailable."""
         async with self._renewing:
-            return await self._store.renew_leases(held, self._config.lease_s)
+            held = [(production.run.id, production.token) for production in productions]
+            results = await self._store.renew_leases(held, self._config.lease_s)
+            for n, (production, result) in enumerate(zip(productions, results, strict=True)):
+                if not result.held and not production.settled.is_set():
+                    lease = await self.take_again(production)
+                    if lease is not None:
+                        results[n] = RenewResult(True, lease.run.cancelled)
+            return results
 
     async def let_go(self, run_id: str, token: int) -> None:
         """Let another take the run at once; where the store does not answer, as soon as the lease runs out."""

@@ -220,7 +220,10 @@ class Production:
         match stop:
             case "handed_over":
                 return None
-            case "cancelled" | "lost":
+            case "cancelled":
+                return end_cancelled(self.log.usage())
+            case "lost":
+                self.abandon()  # no end is ours to write, not even if the store should take it again
                 return end_cancelled(self.log.usage())
             case "store_unavailable":
                 detail = f"The store did not answer for {self._config.store_patience_s:g} s."

@@ -13,9 +13,11 @@ from headwater_client import (
     NotHeadwater,
     Resumed,
     Retrying,
+    RunAttempt,
     ServerError,
     TooManyRetries,
     Unauthorized,
+    Usage,
 )
 from headwater_client.core import calls
 from headwater_client.core.address import address, checked_room, socket_address
@@ -141,6 +143,27 @@ def test_an_address_is_one() -> None:
     for wrong in (*said, "http://[x", "http://app.test:x", "http://app.test:99999", "http://a b", "http://a\x1b"):
         with pytest.raises(NotHeadwater):
             address(wrong)
+
+
+@pytest.mark.parametrize("url", ["http://ann:secret@app.test", "https://ann@app.test/llm", "ann:secret@app.test"])
+def test_an_address_has_no_password_and_none_is_repeated(url: str) -> None:
+    with pytest.raises(NotHeadwater, match="give a token") as refused:
+        address(url)
+    assert "secret" not in str(refused.value) and "ann" not in str(refused.value)
+    assert address("http://app.test/@ann") == "http://app.test/@ann"
+
+
+def test_a_run_tells_of_its_attempts() -> None:
+    tries = [
+        {"number": 1, "reason": None, "how": None, "model": "demo", "usage": {"output_tokens": 9}},
+        {"number": 2, "reason": "failover", "how": "continued", "model": "backup", "usage": None},
+    ]
+    world = World([reply(200, {**RUN, "attempts": tries})])
+    run = world.play(calls.get(world.rules, "run_1"))
+    assert run.attempts == (
+        RunAttempt(1, model="demo", usage=Usage(output_tokens=9)),
+        RunAttempt(2, "failover", "continued", "backup"),
+    )
 
 
 def test_a_room_has_a_name_that_a_room_can_have() -> None:

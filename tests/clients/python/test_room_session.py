@@ -22,6 +22,7 @@ from headwater_client import (
     Presence,
     Reacted,
     Refused,
+    Retried,
     RoomEvent,
     Said,
     TooManyRetries,
@@ -400,9 +401,19 @@ def test_a_restart_takes_back_what_was_there(ann: Member) -> None:
     answer = begin(ann)
     grow(ann, 0, "a")
     attempt = {"after": 1, "seq": 2, "number": 2, "reason": "takeover", "how": "restarted"}
-    assert ann.hear("attempt", message="msg_r", **attempt) == [Grew(answer, "", replaced=True)]
+    retried = Retried(answer, 2, "takeover", "restarted")
+    assert ann.hear("attempt", message="msg_r", **attempt) == [retried, Grew(answer, "", replaced=True)]
     grow(ann, 2, "b")
     assert answer.text == "b"
+
+
+def test_an_answer_that_changes_hands_keeps_its_text(ann: Member) -> None:
+    answer = begin(ann)
+    grow(ann, 0, "a")
+    attempt = {"after": 1, "seq": 2, "number": 2, "reason": "failover", "how": "continued", "model": "backup"}
+    assert ann.hear("attempt", message="msg_r", **attempt) == [Retried(answer, 2, "failover", "continued", "backup")]
+    grow(ann, 2, "b")
+    assert answer.text == "ab"
 
 
 @pytest.mark.parametrize("after", [0, 2])

@@ -1,10 +1,11 @@
 """What a room is made of, and the events by which it is followed."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from headwater_client.core.content import Content
 from headwater_client.errors import HeadwaterError
-from headwater_client.runs import Failure, Part, Usage
+from headwater_client.runs import Failure, Part, Reason, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,20 @@ class Grew:
 
 
 @dataclass(frozen=True, slots=True)
+class Retried:
+    """An answer is tried again. Where `how` is `restarted`, its text is withdrawn, of which `Grew` tells.
+
+    `model` is who goes on, where it is another than before.
+    """
+
+    message: Message
+    number: int
+    reason: Reason
+    how: Literal["restarted", "continued"]
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """An answer is over, and whole in its message; `message.status` says whether it was completed."""
 
@@ -182,5 +197,18 @@ class Missed:
 
 
 RoomEvent = (
-    Joined | Said | Edited | Deleted | Reacted | Began | Grew | Ended | Presence | Typing | HasRead | Refused | Missed
+    Joined
+    | Said
+    | Edited
+    | Deleted
+    | Reacted
+    | Began
+    | Grew
+    | Retried
+    | Ended
+    | Presence
+    | Typing
+    | HasRead
+    | Refused
+    | Missed
 )

@@ -23,6 +23,8 @@ class RunFields(TypedDict, total=False):
     tool_choice: str | dict[str, Any]
     response_format: dict[str, Any]
     extra: dict[str, Any]
+    failover: bool
+    restart: bool | None
     metadata: dict[str, str]
 
 
@@ -71,6 +73,21 @@ class Part:
     tool_call: ToolCall | None = None
 
 
+Reason = Literal["takeover", "failover", "drain"]
+"""Why a run was tried again: its worker died, its upstream failed, or its worker handed it over."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunAttempt:
+    """One try at a run; the first has no reason. `usage` is what this one alone cost, once it is over."""
+
+    number: int
+    reason: Reason | None = None
+    how: Literal["restarted", "continued"] | None = None
+    model: str | None = None
+    usage: Usage | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run as the server told it. `output` is its text; rows of a list have none."""
@@ -92,6 +109,7 @@ class Run:
     reason: str | None = None
     error: Failure | None = None
     usage: Usage | None = None
+    attempts: tuple[RunAttempt, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -145,14 +163,18 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The run is tried again. Where `how` is `restarted`, all output before it is withdrawn."""
+    """The run is tried again. Where `how` is `restarted`, all output before it is withdrawn.
+
+    `model` is who goes on, where it is another than before.
+    """
 
     after: int
     seq: int
     position: str
     number: int
-    reason: str
+    reason: Reason
     how: Literal["restarted", "continued"]
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

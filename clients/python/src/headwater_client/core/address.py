@@ -7,12 +7,17 @@ from urllib.parse import urlsplit
 from headwater_client.errors import BadRequest, NotHeadwater
 
 ROOM_CHARS_MAX: Final = 128
+_WITH_USER: Final = re.compile(r"([^/?#]*//)?[^/?#]*@")
 # Not . or .., which are taken out of addresses on their way.
 _ROOM: Final = re.compile(rf"(?!\.{{1,2}}$)[A-Za-z0-9._~-]{{1,{ROOM_CHARS_MAX}}}")
 
 
 def address(url: str) -> str:
     """The address as requests use it, without a slash at its end. Raises NotHeadwater."""
+    if _WITH_USER.match(url):
+        raise NotHeadwater(  # which names no address: there may be a password in it
+            "The server's address has a user or a password in it: leave it out, and give a token.", code="not_headwater"
+        )
     if not _is_address(url):
         raise NotHeadwater(
             f"{url!r} is no address of a server: it has http:// or https://, a host, and perhaps a port and a path, "

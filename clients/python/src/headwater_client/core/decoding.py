@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any, TypeVar, cast
 
 from headwater_client.core.trouble import Broken
-from headwater_client.runs import Failure, Page, Part, Run, ToolCall, Usage
+from headwater_client.runs import Failure, Page, Part, Run, RunAttempt, ToolCall, Usage
 
 T = TypeVar("T")
 
@@ -55,8 +55,12 @@ def failure_of(data: Any) -> Failure:
     return known(Failure, data)
 
 
+def attempts_of(data: Any) -> tuple[RunAttempt, ...]:
+    return tuple(known(RunAttempt, attempt, usage=usage_of) for attempt in data)
+
+
 def run_of(data: Any) -> Run:
-    return known(Run, data, parts=parts_of, usage=usage_of, error=failure_of)
+    return known(Run, data, parts=parts_of, usage=usage_of, error=failure_of, attempts=attempts_of)
 
 
 def page_of(data: Any) -> Page:

@@ -17,6 +17,7 @@ from headwater_client.rooms import (
     Message,
     Presence,
     Reacted,
+    Retried,
     RoomEvent,
     Said,
     Typing,
@@ -208,11 +209,12 @@ class RoomView:
         message = self._open(push)
         if message is None:
             return []
+        retried = known(Retried, {**push, "message": message})
         begins = self._goes_on(message, push)
-        if push["how"] != "restarted" and not begins:
-            return []
+        if retried.how != "restarted" and not begins:
+            return [retried]
         message.content.clear()
-        return [Grew(message, "", replaced=True)]
+        return [retried, Grew(message, "", replaced=True)]
 
     def _open(self, push: Push) -> Message | None:
         message = self._messages.get(push["message"])

@@ -1,0 +1,80 @@
+"""One round after another: a load, faults upon it, calm, and then the checks."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from tests.chaos.checks import Checks
+from tests.chaos.faults import Havoc
+from tests.chaos.load import Load
+from tests.chaos.report import Progress, Tally
+from tests.chaos.rooms import Party
+from tests.chaos.world import World
+from tests.support.waiting import lasting
+
+ROUND_S = 30.0  # what a round leaves behind is held in memory until it is checked
+# Once all is calm: the longest answer, the longest silence of an upstream, and a takeover or two.
+CALM_S = 45.0
+LOOK_S = 0.25
+
+
+async def rounds(world: World, tally: Tally, seconds: float, *, rooms: int = 2) -> None:
+    """So many seconds of faults, in rounds."""
+    count = max(1, round(seconds / ROUND_S))
+    for number in range(count):
+        await one_round(world, tally, f"round {number + 1}", seconds / count, rooms=rooms)
+        world.upstream.exchanges.clear()
+
+
+async def one_round(world: World, tally: Tally, name: str, seconds: float, *, rooms: int) -> None:
+    """Load and faults for so many seconds; then calm, and the checks."""
+    load = Load(world, name, tally)
+    havoc = Havoc(load, name)
+    party = Party(world, name, tally, havoc.windows, rooms)
+    if world.kind != "sqlite":
+        for worker in world.workers:
+            await world.learn_name(worker)
+    until = asyncio.get_running_loop().time() + seconds
+    try:
+        world.network.limit = None
+        async with asyncio.TaskGroup() as acts:
+            acts.create_task(load.press(until))
+            acts.create_task(havoc.wreak(until))
+            acts.create_task(party.talk(until))
+        world.network.limit = world.network.cuts  # no more of them
+        await load.settled(CALM_S)
+        await party.settle(CALM_S)
+    finally:
+        await party.close()
+        await load.close()
+    tally.faults["cuts"] += world.network.cuts
+    world.network.cuts = 0
+    await Checks(world, tally, havoc.windows).all_of(load.asked)
+    await party.check()
+
+
+@contextlib.asynccontextmanager
+async def showing(tally: Tally, seconds: float) -> AsyncIterator[None]:
+    """Show how far it is for as long as the block lasts."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    def what() -> str:
+        faults = " ".join(f"{name} {count}" for name, count in tally.faults.items())
+        return f"runs {tally.runs}, subscribers {tally.subscribers}, failures {len(tally.failures)}; {faults}"
+
+    async def show() -> None:
+        with Progress(what) as progress:
+            while True:
+                progress.show((loop.time() - began) / seconds)
+                await lasting(LOOK_S)
+
+    task = asyncio.create_task(show())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+Scenario = Callable[[], Awaitable[None]]

@@ -1,0 +1,123 @@
+"""What happened, counted, and how it is told: while it goes on, and at the end."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Literal, Self
+
+Fault = Literal["kills", "freezes", "drains", "cuts", "store cuts", "failovers", "upstream faults", "zombies"]
+Failing = Literal[
+    "gaps", "repeats", "wrong texts", "runs without an end", "not whole", "false completed", "wrong attempts", "errors seen",
+    "stale writes taken", "rooms gone wrong",
+]  # fmt: skip
+
+FAULTS: Final[tuple[Fault, ...]] = (
+    "kills", "freezes", "drains", "cuts", "store cuts", "failovers", "upstream faults", "zombies",
+)  # fmt: skip
+FAILINGS: Final[tuple[Failing, ...]] = (
+    "gaps", "repeats", "wrong texts", "runs without an end", "not whole", "false completed", "wrong attempts", "errors seen",
+    "stale writes taken", "rooms gone wrong",
+)  # fmt: skip
+
+SHOWN = 10  # failures that are described: one is mostly the others' cause
+LINE_EVERY_S = 5.0
+BAR = 30  # characters
+
+
+@dataclass
+class Tally:
+    """The counts of a whole chaos; `failures` describes what must not be, the first first."""
+
+    runs: int = 0
+    subscribers: int = 0
+    members: int = 0
+    tokens: int = 0
+    faults: Counter[Fault] = field(default_factory=Counter)
+    failings: Counter[Failing] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    attempts: Counter[str] = field(default_factory=Counter)
+    lost_runs: int = 0
+    """Whose creation went with a primary."""
+    told_anew: int = 0
+    """Subscribers that had the end of a history that was lost."""
+    continued_s: list[float] = field(default_factory=list)
+    """From each kill to what each subscriber heard next of a run that the dead worker produced."""
+    pause_s: float = 0.0
+
+    def fail(self, kind: Failing, what: str) -> None:
+        """Something that must not be."""
+        self.failings[kind] += 1
+        self.failures.append(f"{kind}: {what}")
+
+    @property
+    def failed(self) -> bool:
+        """Whether there was anything of the kind."""
+        return bool(self.failures)
+
+    def table(self, seed: object) -> str:
+        """All of it for people."""
+        rows: list[tuple[str, object]] = [
+            ("runs", self.runs),
+            ("subscribers", self.subscribers),
+            ("members of rooms", self.members),
+            ("tokens", self.tokens),
+            *((name, self.faults[name]) for name in FAULTS),
+            *((f"attempts: {name}", count) for name, count in sorted(self.attempts.items())),
+            *((f"ended: {name}", count) for name, count in sorted(self.outcomes.items())),
+            ("runs lost with a primary", self.lost_runs),
+            ("ends of a lost history", self.told_anew),
+            ("time to continue after a kill", quantiles(self.continued_s)),
+            ("longest pause", f"{self.pause_s:.2f} s"),
+            *((f"{name} (0)", self.failings[name]) for name in FAILINGS),
+            ("seed", seed),
+        ]
+        width = max(len(name) for name, _ in rows)
+        return "".join(f"  {name:<{width}}  {value}\n" for name, value in rows)
+
+    def described(self) -> str:
+        """The first failures."""
+        more = len(self.failures) - SHOWN
+        return "\n".join([*self.failures[:SHOWN], *([f"and {more} more"] if more > 0 else [])])
+
+
+def quantiles(values: list[float]) -> str:
+    """The middle, the worst of a hundred, and the worst."""
+    if not values:
+        return "-"
+    ordered = sorted(values)
+    at = [ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.99)]
+    return f"p50 {at[0]:.2f} s, p99 {at[1]:.2f} s, worst {ordered[-1]:.2f} s of {len(ordered)}"
+
+
+class Progress:
+    """A bar on a terminal, else a line now and then. `share` says how far it is, from 0 to 1, and `what` what else."""
+
+    def __init__(self, what: Callable[[], str]) -> None:
+        self._what = what
+        self._began = time.monotonic()
+        self._told = 0.0
+        self._bar = sys.stderr.isatty()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            sys.stderr.write("\n")
+
+    def show(self, share: float) -> None:
+        """Tell how far it is, if it is time to."""
+        now = time.monotonic()
+        if now - self._told < (0.2 if self._bar else LINE_EVERY_S):
+            return
+        self._told = now
+        seconds = now - self._began
+        if self._bar:
+            done = int(min(share, 1.0) * BAR)
+            sys.stderr.write(f"\r[{'#' * done}{'.' * (BAR - done)}] {seconds:4.0f} s  {self._what()}\x1b[K")
+        else:
+            sys.stderr.write(f"{seconds:5.0f} s  {share:4.0%}  {self._what()}\n")
+        sys.stderr.flush()
