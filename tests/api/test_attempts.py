@@ -13,7 +13,8 @@ from headwater.core.run import Run, RunRequest
 from headwater.runs import Answer
 from headwater.store.base import Contents, Top
 from headwater.web.render import run_answer
-from tests.api.calls import problem
+from headwater.web.runs import FORMATS
+from tests.api.calls import ended, messages, problem, start
 
 
 def attempts_of(*events: Event) -> Any:
@@ -65,6 +66,36 @@ def test_what_is_estimated_says_so_and_nothing_falls_below_zero() -> None:
 def test_what_an_attempt_did_not_tell_is_unknown() -> None:
     first, last = attempts_of(Attempt(2, "takeover", "continued"), End("completed", "stop", usage=Usage(6, 2)))
     assert (first["usage"], last["usage"]) == (None, {"input_tokens": 6, "output_tokens": 2})
+
+
+CUT = {"demo": {"fault": "cut", "after": 3, "tokens_per_s": 10_000, "tokens": 8}}
+UNBROKEN = {"demo": {"tokens_per_s": 10_000, "tokens": 8}}
+
+
+def test_an_answer_that_was_cut_is_whole_in_every_form(api: httpx2.Client) -> None:
+    text = ended(api, start(api, UNBROKEN))["output"]
+    run = ended(api, start(api, CUT))
+    assert (run["status"], run["output"], run["parts"]) == ("completed", text, [{"text": text}])
+    first, second = run["attempts"]
+    assert (first["number"], second["number"], second["reason"], second["how"]) == (1, 2, "failover", "continued")
+    assert first["usage"]["output_tokens"] + second["usage"]["output_tokens"] == run["usage"]["output_tokens"] == 8
+    followed = {form: api.get(run["events_url"], params={"format": form, "after": "0-0"}).text for form in FORMATS}
+    assert followed["text"] == text
+    assert "".join(one.json.get("text", "") for one in messages(followed["native"])) == text
+    assert '"event":"attempt"' in followed["ndjson"]
+    chunks = [one.json["choices"][0] for one in messages(followed["chat"]) if one.data != "[DONE]"]
+    assert "".join(chunk["delta"].get("content", "") for chunk in chunks) == text
+    assert [chunk["finish_reason"] for chunk in chunks if chunk["finish_reason"]] == ["stop"]
+    told = [one.json for one in messages(followed["responses"])]
+    assert [one["text"] for one in told if one["type"] == "response.output_text.done"] == [text]
+
+
+def test_one_that_is_not_to_be_rescued_tells_its_openai_client_of_the_cut(api: httpx2.Client) -> None:
+    body = {"messages": [{"role": "user", "content": "hello"}], **CUT, "failover": False}
+    response = api.post("/v1/chat/completions", json=body)
+    assert (response.status_code, response.json()["error"]["code"]) == (502, "upstream_cut")
+    rescued = api.post("/v1/chat/completions", json=body | {"failover": None})
+    assert rescued.json()["choices"][0]["finish_reason"] == "stop"
 
 
 @pytest.mark.parametrize(("field", "value"), [("failover", None), ("failover", 1), ("restart", "yes")])

@@ -233,10 +233,10 @@ def test_an_end_without_a_word_is_an_error(api: httpx2.Client) -> None:
 
 
 def test_an_answer_that_stops_short_says_so(api: httpx2.Client) -> None:
-    response = create(api, extra=CUT)
+    response = create(api, failover=False, extra=CUT)
     assert (response["status"], response["incomplete_details"]) == ("failed", None)
     assert (response["output"][0]["status"], response["error"]["type"]) == ("incomplete", "upstream_cut")
-    streamed = api.post(URL, json={"model": "demo", "input": "hello", "stream": True, **CUT})
+    streamed = api.post(URL, json={"model": "demo", "input": "hello", "stream": True, "failover": False, **CUT})
     last = events(streamed.content)[-1]
     assert (last["type"], last["response"]["error"]["type"]) == ("response.failed", "upstream_cut")
 

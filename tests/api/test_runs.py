@@ -19,9 +19,7 @@ def test_an_ended_run_has_all_that_became_of_it(api: httpx2.Client) -> None:
     run = ended(api, start(api))
     assert run["parts"] == [{"text": run["output"]}]
     assert run["usage"] == {"input_tokens": 1, "output_tokens": 20}
-    assert run["attempts"] == [
-        {"number": 1, "reason": None, "how": None, "model": "demo", "usage": run["usage"]}
-    ]
+    assert run["attempts"] == [{"number": 1, "reason": None, "how": None, "model": "demo", "usage": run["usage"]}]
     assert (run["finish_reason"], run["reason"], run["error"]) == ("stop", None, None)
     assert run["created_at"] <= run["started_at"] <= run["ended_at"]
     assert run["expires_at"] == pytest.approx(run["ended_at"] + 86_400, abs=1)
@@ -29,14 +27,14 @@ def test_an_ended_run_has_all_that_became_of_it(api: httpx2.Client) -> None:
 
 
 def test_a_failed_run_says_why(api: httpx2.Client) -> None:
-    run = ended(api, start(api, {"demo": {"fault": "error", "after": 3}}))
+    run = ended(api, start(api, {"demo": {"fault": "error", "after": 3}}, failover=False))
     assert (run["status"], run["reason"], run["finish_reason"]) == ("failed", "upstream_error", None)
     assert run["error"] == {"code": "upstream_error", "detail": "the demo model was asked to fail"}
     assert run["output"] == "I am Headwater's"
 
 
 def test_a_cut_run_is_incomplete(api: httpx2.Client) -> None:
-    run = ended(api, start(api, {"demo": {"fault": "cut", "after": 3}}))
+    run = ended(api, start(api, {"demo": {"fault": "cut", "after": 3}}, failover=False))
     assert (run["status"], run["reason"], run["error"]["code"]) == ("incomplete", "upstream_cut", "upstream_cut")
 
 

@@ -1,17 +1,19 @@
 """`headwater serve --workers 3` on a real Redis: one command, one port, one voice."""
 
+import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from tests.api.calls import DEADLINE_S, QUICK, SLOW, ended, get, producing, start
+from tests.support.event_source import EventSource
 from tests.support.redis_server import RedisServer
 from tests.support.server import START_S, free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import eventually, wait_until
 from tests.test_supervisor import Family
 
 WORKERS = 3
@@ -22,7 +24,7 @@ class Workers(Family):
     """Several of them by one command, with the runs of their directory; ready once a newcomer was welcomed."""
 
     def __init__(self, directory: Path, store: str, *args: str, **settings: object) -> None:
-        options = ["--workers", str(WORKERS), *args]
+        options = ["--workers", str(WORKERS), *args]  # of two the last one counts
         super().__init__(
             directory, store=store, args=options, settings={**SETTINGS, "redis_prefix": directory.name, **settings}
         )
@@ -75,14 +77,14 @@ def test_killed_workers_are_replaced(tmp_path: Path, redis: RedisServer) -> None
         assert server.stderr.count("is listening on") == 1
 
 
-def test_running_answers_finish_when_it_is_asked_to_end(tmp_path: Path, redis: RedisServer) -> None:
+def test_running_answers_go_on_at_the_next_start(tmp_path: Path, redis: RedisServer) -> None:
     with Workers(tmp_path, redis.url) as server, server.ask() as api:
         run = start(api, {"demo": {"tokens": 60, "tokens_per_s": 60}})
         producing(api, run)
         server.signal(signal.SIGINT)
         assert server.wait() == 0
     with Workers(tmp_path, redis.url) as server, server.ask() as api:
-        assert get(api, run)["status"] == "completed"
+        assert ended(api, run)["status"] == "completed"
 
 
 def test_a_second_signal_ends_all_at_once(tmp_path: Path, redis: RedisServer) -> None:
@@ -94,7 +96,7 @@ def test_a_second_signal_ends_all_at_once(tmp_path: Path, redis: RedisServer) ->
         assert server.terminate() == 0
 
 
-def test_workers_finish_what_runs_and_end_when_their_parent_was_killed(tmp_path: Path, redis: RedisServer) -> None:
+def test_workers_end_when_their_parent_was_killed_and_lose_nothing(tmp_path: Path, redis: RedisServer) -> None:
     with Workers(tmp_path, redis.url) as server, server.ask() as api:
         run = start(api, {"demo": {"tokens": 60, "tokens_per_s": 60}})
         producing(api, run)
@@ -102,7 +104,46 @@ def test_workers_finish_what_runs_and_end_when_their_parent_was_killed(tmp_path:
         wait_until(lambda: server.stderr.count("the supervisor is gone") == WORKERS)
         wait_until(lambda: nobody_listens(server), what="they are gone, and the port is free")
         server.start()
-        assert get(api, run)["status"] == "completed"
+        assert ended(api, run)["status"] == "completed"
+
+
+@pytest.mark.anyio
+async def test_a_hangup_replaces_all_workers_and_nobody_sees_an_error(tmp_path: Path, redis: RedisServer) -> None:
+    options = ["--workers", "2"]
+    async with (
+        Workers(tmp_path, redis.url, *options) as server,
+        httpx2.AsyncClient(base_url=server.url, timeout=DEADLINE_S) as api,
+    ):
+        before = server.pids()
+        askers = [
+            asyncio.ensure_future(ask_again_and_again(api, lambda: bool(server.pids() & before))) for _ in range(3)
+        ]
+        response = await api.post(
+            "/v1/runs", json={"input": "a", "extra": {"demo": {"tokens": 300, "tokens_per_s": 60}}}
+        )
+        run = response.json()
+        readers = [EventSource(f"{server.url}{run['events_url']}") for _ in range(4)]
+        following = [asyncio.ensure_future(reader.follow()) for reader in readers]
+        await eventually(lambda: all(reader.text for reader in readers), what="they follow")
+        server.signal(signal.SIGHUP)
+        await asyncio.gather(*following)
+        answers = [answer for asker in askers for answer in await asker]
+        whole = (await api.get(run["url"])).json()
+        assert len(server.pids()) == 2 and not server.pids() & before
+    assert whole["status"] == "completed" and {reader.text for reader in readers} == {whole["output"]}
+    assert answers and all(answer.rstrip().endswith("data: [DONE]") for answer in answers)
+
+
+async def ask_again_and_again(api: httpx2.AsyncClient, more: Callable[[], bool]) -> list[str]:
+    """The streams that one of OpenAI's clients is given, one after the other, for as long as it wants `more`."""
+    answers = []
+    while more():
+        messages = [{"role": "user", "content": "a"}]
+        body = {"model": "demo", "messages": messages, "stream": True, "demo": {"tokens": 30, "tokens_per_s": 100}}
+        response = await api.post("/v1/chat/completions", json=body)
+        assert response.status_code == 200, response.text
+        answers.append(response.text)
+    return answers
 
 
 def nobody_listens(server: Workers) -> bool:

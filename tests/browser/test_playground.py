@@ -15,9 +15,10 @@ def run(server: ServerProcess, run_id: str) -> Any:
     return httpx2.get(f"{server.url}/v1/runs/{run_id}", trust_env=False).raise_for_status().json()
 
 
-def start(server: ServerProcess, **demo: Any) -> str:
+def start(server: ServerProcess, *, failover: bool = True, **demo: Any) -> str:
     """The id of a run at 40 tokens a second, unless `demo` says otherwise."""
-    body = {"input": "How do I resume a run?", "extra": {"demo": {"tokens_per_s": 40, **demo}}}
+    extra = {"demo": {"tokens_per_s": 40, **demo}}
+    body = {"input": "How do I resume a run?", "failover": failover, "extra": extra}
     answer = httpx2.post(f"{server.url}/v1/runs", json=body, trust_env=False).raise_for_status()
     return str(answer.json()["id"])
 
@@ -106,7 +107,7 @@ def test_back_and_forward_go_from_run_to_run(playground: Playground) -> None:
 
 
 def test_the_page_carries_on_when_the_server_comes_back(playground: Playground, server: ServerProcess) -> None:
-    run_id = start(server, tokens=2000)
+    run_id = start(server, tokens=300)
     playground.follow(run_id)
     before = playground.wait_for_output(longer_than=200)
     with playground.outage():
@@ -114,13 +115,33 @@ def test_the_page_carries_on_when_the_server_comes_back(playground: Playground, 
         playground.wait_for_status("Reconnecting")
         playground.shoot("playground-reconnecting")
         server.restart()
-        playground.wait_for_status("Incomplete")
+        expect(playground.tab.locator("#attempt")).to_have_text("Continued by another worker")
+        playground.wait_for_output(longer_than=len(before))
+        playground.shoot("playground-continued")
+        playground.wait_for_status("Completed")
     ended = run(server, run_id)
-    assert (ended["status"], ended["error"]["code"]) == ("incomplete", "producer_lost")
+    assert [attempt["how"] for attempt in ended["attempts"]] == [None, "continued"]
     assert playground.output == ended["output"]
     assert ended["output"].startswith(before), "what a reader has seen is durable"
-    expect(playground.tab.locator("#verdict")).to_contain_text("The server that produced this answer died.")
-    playground.shoot("playground-incomplete")
+    expect(playground.tab.locator("#fact-attempts")).to_have_text("2")
+    said = playground.tab.locator("#said p").all_text_contents()
+    assert said.count("Continued by another worker.") == 1, "a screen reader hears of it, once"
+
+
+def test_an_answer_that_its_upstream_broke_off_goes_on_and_says_so(
+    playground: Playground, server: ServerProcess
+) -> None:
+    run_id = start(server, fault="cut", after=40, tokens=80)
+    playground.follow(run_id)
+    expect(playground.tab.locator("#attempt")).to_have_text("Continued, after a fault of the model’s server")
+    playground.wait_for_status("Completed")
+    assert playground.output == run(server, run_id)["output"]
+    expect(playground.tab.locator("#verdict")).to_be_hidden()
+    playground.shoot("playground-rescued")
+    playground.reload()
+    playground.wait_for_status("Completed")
+    expect(playground.tab.locator("#fact-attempts")).to_have_text("2")
+    expect(playground.tab.locator("#attempt")).to_be_hidden()
 
 
 def test_a_lost_network_is_told_and_gone_on_after(
@@ -146,11 +167,12 @@ def test_every_spoilt_end_is_told_honestly(playground: Playground, server: Serve
         ("error", "Failed", "answered with an error"),
         ("garbage", "Failed", "could not be understood"),
     ]:
-        run_id = start(server, fault=fault, after=30)
+        run_id = start(server, failover=False, fault=fault, after=30)
         playground.follow(run_id)
         playground.wait_for_status(status)
         expect(playground.tab.locator("#verdict")).to_contain_text(words)
         assert playground.output == run(server, run_id)["output"]
+        playground.shoot(f"playground-{fault}")
 
 
 def test_a_run_that_is_gone_is_said_to_be_gone(playground: Playground) -> None:

@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Sequence
 
 from tests.chaos.checks import Checks
-from tests.chaos.faults import Havoc
+from tests.chaos.faults import Havoc, Window
 from tests.chaos.load import Load
 from tests.chaos.report import Progress, Tally
 from tests.chaos.rooms import Party
@@ -30,26 +30,34 @@ async def one_round(world: World, tally: Tally, name: str, seconds: float, *, ro
     """Load and faults for so many seconds; then calm, and the checks."""
     load = Load(world, name, tally)
     havoc = Havoc(load, name)
-    party = Party(world, name, tally, havoc.windows, rooms)
-    if world.kind != "sqlite":
-        for worker in world.workers:
-            await world.learn_name(worker)
     until = asyncio.get_running_loop().time() + seconds
+    async with played(load, havoc.windows, rooms=rooms) as party, asyncio.TaskGroup() as acts:
+        acts.create_task(load.press(until))
+        acts.create_task(havoc.wreak(until))
+        acts.create_task(party.talk(until))
+
+
+@contextlib.asynccontextmanager
+async def played(
+    load: Load, windows: Sequence[Window], *, rooms: int = 0, within_s: float = float("inf")
+) -> AsyncIterator[Party]:
+    """In the block the load is pressed and the world spoilt; after it comes calm, and everything is checked."""
+    world = load.world
+    party = Party(world, load.name, load.tally, windows, rooms)
     try:
         world.network.limit = None
-        async with asyncio.TaskGroup() as acts:
-            acts.create_task(load.press(until))
-            acts.create_task(havoc.wreak(until))
-            acts.create_task(party.talk(until))
+        for worker in world.workers if world.kind != "sqlite" else ():
+            await world.learn_name(worker)
+        yield party
         world.network.limit = world.network.cuts  # no more of them
         await load.settled(CALM_S)
         await party.settle(CALM_S)
     finally:
         await party.close()
         await load.close()
-    tally.faults["cuts"] += world.network.cuts
+    load.tally.faults["cuts"] += world.network.cuts
     world.network.cuts = 0
-    await Checks(world, tally, havoc.windows).all_of(load.asked)
+    await Checks(world, load.tally, windows, within_s).all_of(load.asked)
     await party.check()
 
 
@@ -75,6 +83,3 @@ async def showing(tally: Tally, seconds: float) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-Scenario = Callable[[], Awaitable[None]]

@@ -30,6 +30,8 @@ class Checks:
     world: World
     tally: Tally
     windows: Sequence[Window]
+    within_s: float = float("inf")
+    """From a kill to what a subscriber hears next."""
 
     async def all_of(self, asked: Sequence[Asked]) -> None:
         """Check each run, some at a time."""
@@ -101,10 +103,14 @@ class Checks:
 
     def _measure(self, asked: Asked, subscriber: Subscriber) -> None:
         self.tally.pause_s = max(self.tally.pause_s, subscriber.pause_s)
-        for token, killed_at in asked.killed_at.items():
-            heard = [at for number, at in subscriber.resumed_at.items() if at > killed_at and number > token]
-            if heard:
-                self.tally.continued_s.append(min(heard) - killed_at)
+        for killed_at in asked.killed_at.values():
+            heard = [at for at in subscriber.resumed_at.values() if at > killed_at]
+            if not heard:
+                continue
+            took = min(heard) - killed_at
+            self.tally.continued_s.append(took)
+            if took > self.within_s:
+                self._fail(asked, [("continued too late", f"{subscriber!r} heard nothing for {took:.2f} s")])
 
 
 def judge_run(asked: Asked, stored: Stored, calls: Sequence[Exchange]) -> Iterator[Failure]:

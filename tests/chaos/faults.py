@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from headwater.core.events import Entry, Text, encode_events
@@ -24,7 +24,7 @@ FREEZE_S = (0.2, 6.0)  # below a lease, and far above it
 AWAY_S = (0.0, 1.5)  # until somebody starts a worker again
 # Below what Sentinel takes for the primary's death.
 STALL_S = (0.1, 1.0)
-UNHEARD_S = (0.1, 0.8)  # of writes that a failover loses
+UNHEARD_S = (0.05, 0.4)  # of writes that a failover loses
 FAILOVER_S = 30.0  # for a replica to be promoted, which takes two or three seconds
 
 
@@ -58,6 +58,14 @@ class Havoc:
             await lasting(self._chance.expovariate(1 / EVERY_S))
             for _ in range(self._chance.choice(AT_ONCE)):
                 self._strike(self._chance.choices(list(SHARES), list(SHARES.values()))[0])
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def wreak_each(self, strokes: Sequence["Stroke"], seconds: float) -> None:
+        """Each of these once, in any order, spread over the time; return once the last is over."""
+        for stroke in self._chance.sample(strokes, len(strokes)):
+            await lasting(self._chance.uniform(0.5, 1.5) * seconds / (len(strokes) + 1))
+            self._strike(stroke)
         while self._tasks:
             await asyncio.wait(self._tasks)
 

@@ -18,6 +18,7 @@ from tests.chaos.world import World
 from tests.support.waiting import eventually, lasting
 
 IN_FLIGHT = 24  # runs at once: with their subscribers about what two cores carry without falling behind
+LONGEST_S = 7.0  # of an answer, were there no fault
 EVERY_S = 0.12  # between two starts, on average
 SUBSCRIBERS = 4  # of a run, at most; one at least
 # Shares of runs that are cancelled, and of subscribers that come late, and that leave.
@@ -51,8 +52,12 @@ class Asked:
 class Load:
     """Starts runs and subscribers, by the chance of the round."""
 
-    def __init__(self, world: World, name: str, tally: Tally) -> None:
+    def __init__(
+        self, world: World, name: str, tally: Tally, *, in_flight: int = IN_FLIGHT, longest_s: float = LONGEST_S
+    ) -> None:
         self.world = world
+        self.at_once = in_flight
+        self.longest_s = longest_s
         self.name = name
         self.tally = tally
         self.asked: list[Asked] = []
@@ -70,9 +75,9 @@ class Load:
         loop, number = asyncio.get_running_loop(), 0
         while loop.time() < until:
             await lasting(self._chance.expovariate(1 / EVERY_S))
-            if len(self.in_flight) + len(self._tasks) < IN_FLIGHT:
+            if len(self.in_flight) + len(self._tasks) < self.at_once:
                 number += 1
-                question = draw(self._chance, f"{self.name}/{number}", faulty=faulty)
+                question = draw(self._chance, f"{self.name}/{number}", longest_s=self.longest_s, faulty=faulty)
                 task = asyncio.create_task(self._live(question, self.world.chance(f"{self.name}/{number}")))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -87,13 +92,17 @@ class Load:
         if chance.random() < CANCELLED:
             asked.tasks.append(asyncio.create_task(self._cancel(asked, chance, chance.uniform(0.0, 5.0))))
 
-    async def ask(self, question: Question, chance: random.Random) -> Asked:
+    async def ask(self, question: Question, chance: random.Random, *, where: Where | None = None) -> Asked:
         """Start it, once, however often it takes."""
         began = time.monotonic()
         headers = {"Idempotency-Key": f"{self.name}/{question.body['input']}"}
-        where = self.world.where(chance)
         response = await self.world.ask(
-            where, "POST", "/v1/runs", deadline_s=ASKED_S, json=question.body, headers=headers
+            where or self.world.where(chance),
+            "POST",
+            "/v1/runs",
+            deadline_s=ASKED_S,
+            json=question.body,
+            headers=headers,
         )
         assert response.status_code == 202, f"{question.body} was answered with {response.status_code} {response.text}"
         asked = Asked(question, response.json()["id"], began, time.monotonic())

@@ -126,10 +126,10 @@ def _demo() -> DemoProvider:
     return DemoProvider(load_corpus())
 
 
-def draw(chance: random.Random, name: str, *, faulty: float = 0.3) -> Question:
+def draw(chance: random.Random, name: str, *, longest_s: float, faulty: float) -> Question:
     """Any question, whose input has `name` in it; in a share of `faulty` the upstream fails at first."""
     kind = chance.choices(list(_SHARES), list(_SHARES.values()))[0]
-    seconds = chance.uniform(1.0, 7.0)
+    seconds = chance.uniform(1.0, longest_s)
     if kind == "demo":
         return demo(name, tokens=chance.randrange(20, 200), seconds=seconds)
     fault = chance.choice(list(FAULTS)) if chance.random() < faulty else ""

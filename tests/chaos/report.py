@@ -5,21 +5,25 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, get_args
 
 Fault = Literal["kills", "freezes", "drains", "cuts", "store cuts", "failovers", "upstream faults", "zombies"]
 Failing = Literal[
-    "gaps", "repeats", "wrong texts", "runs without an end", "not whole", "false completed", "wrong attempts", "errors seen",
-    "stale writes taken", "rooms gone wrong",
-]  # fmt: skip
+    "gaps",
+    "repeats",
+    "wrong texts",
+    "runs without an end",
+    "not whole",
+    "false completed",
+    "wrong attempts",
+    "errors seen",
+    "continued too late",
+    "stale writes taken",
+    "rooms gone wrong",
+]
 
-FAULTS: Final[tuple[Fault, ...]] = (
-    "kills", "freezes", "drains", "cuts", "store cuts", "failovers", "upstream faults", "zombies",
-)  # fmt: skip
-FAILINGS: Final[tuple[Failing, ...]] = (
-    "gaps", "repeats", "wrong texts", "runs without an end", "not whole", "false completed", "wrong attempts", "errors seen",
-    "stale writes taken", "rooms gone wrong",
-)  # fmt: skip
+FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
+FAILINGS: Final[tuple[Failing, ...]] = get_args(Failing)
 
 SHOWN = 10  # failures that are described: one is mostly the others' cause
 LINE_EVERY_S = 5.0
@@ -46,6 +50,8 @@ class Tally:
     continued_s: list[float] = field(default_factory=list)
     """From each kill to what each subscriber heard next of a run that the dead worker produced."""
     pause_s: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    """What a scenario has to say beside."""
 
     def fail(self, kind: Failing, what: str) -> None:
         """Something that must not be."""
@@ -75,7 +81,9 @@ class Tally:
             ("seed", seed),
         ]
         width = max(len(name) for name, _ in rows)
-        return "".join(f"  {name:<{width}}  {value}\n" for name, value in rows)
+        return "".join(
+            [*(f"  {note}\n" for note in self.notes), *(f"  {name:<{width}}  {value}\n" for name, value in rows)]
+        )
 
     def described(self) -> str:
         """The first failures."""

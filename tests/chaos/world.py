@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import anyio.to_thread
 import httpx2
-import uvloop
 
 from headwater.redis_client import RedisClient
 from headwater.store.redis import RedisStore
@@ -112,9 +111,12 @@ class World:
         self.replica: RedisServer | None = None
         self.sentinel: RedisSentinel | None = None
         self.redis_lock = asyncio.Lock()
+        self.refused = 0
+        """Requests that are no stream, and were answered with: not now."""
         self.network: CuttingProxy
         self.settings: dict[str, object] = {**SETTINGS, **settings, "redis_prefix": self.prefix}
         self._count = 1 if store == "sqlite" else workers
+        self._address = ""
         self._store: RedisStore | None = None
         self._links: RedisClient | None = None
         self._stack = AsyncExitStack()
@@ -148,8 +150,8 @@ class World:
         await self._stack.enter_async_context(self.upstream)
         models = MODELS_FILE.format(url=self.upstream.url, dead=free_port())
         await anyio.Path(self.directory / "headwater.toml").write_text(models)
-        address = await self._start_store()
-        self.workers = [self._worker(address) for _ in range(self._count)]
+        self._address = await self._start_store()
+        self.workers = [self._worker(self._address) for _ in range(self._count)]
         for worker in self.workers:
             self._stack.callback(worker.process.close)
         async with asyncio.TaskGroup() as starting:
@@ -183,8 +185,7 @@ class World:
 
     async def add_worker(self) -> Worker:
         """One more, on a port of its own, that readers know of once it is ready."""
-        assert self._links is not None or self.kind == "sqlite"
-        worker = self._worker(self.workers[0].process.command[self.workers[0].process.command.index("--store") + 1])
+        worker = self._worker(self._address)
         self._stack.callback(worker.process.close)
         await worker.start()
         self.workers.append(worker)
@@ -219,6 +220,7 @@ class World:
                 response = await self.client.request(method, where() + path, **options)
                 if response.status_code not in (429, 503):
                     return response
+                self.refused += 1
             await lasting(AGAIN_S)
             return None
 
@@ -244,8 +246,3 @@ class World:
         response = await self.client.post(f"{worker.process.url}/v1/runs", json={"input": "who are you?"})
         if response.status_code == 202:
             worker.name = await self.holder(response.json()["id"])
-
-
-def run(main: Callable[[], Any]) -> Any:
-    """Run the program's coroutine, on the loop that servers use."""
-    return uvloop.run(main())

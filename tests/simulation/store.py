@@ -50,7 +50,9 @@ class Books(Model):
     A creation is never forgotten: of a run that is not there nothing is promised.
     """
 
-    def __init__(self, clock: Callable[[], float], blame: Callable[[str], None]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], say: Callable[[str], None], blame: Callable[[str], None]
+    ) -> None:
         super().__init__(clock(), run_ttl_s=1e6)
         self.histories: dict[str, History] = {}
         self.announce: Announce = lambda log_id, news, writer: None
@@ -62,6 +64,7 @@ class Books(Model):
         self.off_s = 0.0
         """How far its clock is off."""
         self._clock = clock
+        self._say = say
         self._blame = blame
         self._undo: deque[tuple[Row, Row]] = deque(maxlen=LAG_WRITES)
         self._writer = Writer("", 0)
@@ -78,6 +81,7 @@ class Books(Model):
             for event_position in {position for _, position in row.events} - {at for _, at in before.events}:
                 history.forgotten.add(event_position)
             row.__dict__.update(before.__dict__)
+            self._say(f"forgot {row.run.id} after {row.top}, token {row.run.token}")
 
     def _remember(self, run_id: str) -> None:
         row = self.find(run_id)
@@ -144,6 +148,7 @@ class Books(Model):
 
     def _write(self, row: Row, entry: Entry) -> None:
         super()._write(row, entry)
+        self._say(f"stored {row.run.id} {entry.after}..{entry.position} {entry.events} by {self._writer.name}")
         self.histories[row.run.id].write(entry, self._writer)
         self.announce(row.run.id, entry, self._writer.name)
 
@@ -158,6 +163,7 @@ class Books(Model):
             if seen and not released:
                 self.on_taken(run_id, self.holders.get(run_id, ""), worker)
             self.holders[run_id] = worker
+            self._say(f"{worker} holds {run_id} under {lease.token}, tag {tag}")
             self.announce(run_id, "in_progress", worker)
         return lease
 

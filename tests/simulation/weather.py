@@ -11,6 +11,9 @@ from tests.simulation.loop import Process, VirtualLoop
 
 T = TypeVar("T")
 
+# In which whatever waited in a stall arrives after it: less than there is between two sweeps.
+STALLED_S = 0.12
+
 
 class Fault(Enum):
     """What becomes of a request."""
@@ -43,7 +46,7 @@ class Weather:
 
     def clear(self) -> None:
         """No fault begins any more."""
-        self.failing = self.out_until = self.stalled_until = 0.0
+        self.failing = self.out_until = 0.0  # a stall ends when it ends: what waits in it was sent long ago
         self.news_lost = self.news_doubled = self.news_late_s = 0.0
         self.cut_off.clear()
 
@@ -85,8 +88,7 @@ class Link:
         if fault is not Fault.NONE:
             await self._fail(fault, apply)
         answer: asyncio.Future[T] = self._loop.create_future()
-        wait_s = weather.stalled_until - self._loop.time()
-        there_s = weather.travel_s() if wait_s <= 0 else wait_s + 0.12 * weather.chance.random()
+        there_s = weather.travel_s()
         if there_s:
             self._loop.call_later(there_s, self._arrive, apply, answer, context=self._loop.world)
         else:
@@ -94,6 +96,11 @@ class Link:
         return await answer
 
     def _arrive(self, apply: Callable[[], T], answer: "asyncio.Future[T]") -> None:
+        stalled_s = self._weather.stalled_until - self._loop.time()
+        if stalled_s > 0:  # then all come within a moment, in any order
+            stalled_s += STALLED_S * self._weather.chance.random()
+            self._loop.call_later(stalled_s, self._arrive, apply, answer, context=self._loop.world)
+            return
         if self.process.dead and self._weather.chance.random() < 0.5:
             self._lost.append(answer)  # only what was under way as it died may still arrive
             return

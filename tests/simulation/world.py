@@ -57,7 +57,7 @@ class World:
         self.blames: list[str] = []
         self.trace: list[str] = []
         self.weather = Weather(self.loop, chance)
-        self.books = Books(self.loop.time, self.blame)
+        self.books = Books(self.loop.time, self.say, self.blame)
         self.air = Air(self.weather)
         self.workers: list[Worker] = []
         self.readers: list[Reader] = []
@@ -198,11 +198,11 @@ class World:
             case "drain":
                 self._drain(worker)
             case "outage":
-                weather.out_until = until
+                weather.out_until = max(until, weather.out_until)
             case "cut_off":
                 weather.cut_off[worker.process] = until
             case "stall":
-                weather.stalled_until = until
+                weather.stalled_until = max(until, weather.stalled_until)
             case "forget":
                 self.books.forget(chance.randint(1, 12))
                 self.upset_at = now

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
+from msgspec.structs import replace
+
 from headwater.config import Config
 from headwater.core.events import Attempt, End, How, Reason
 from headwater.core.lifecycle import end_failed, end_incomplete
@@ -56,8 +58,10 @@ class Attempts:
             return end
         while True:
             end = await tries.ask()
-            if end is None or not tries.go_on_after(end):
-                return end
+            if end is None:
+                return None
+            if not tries.go_on_after(end):
+                return tries.last_word(end)
 
     def handover(self, production: Production) -> Attempt | None:
         """What to write where another worker is to go on with this run; None if none can."""
@@ -139,6 +143,8 @@ class _Tries:
         """Those that said that they cannot continue this one."""
         self._model = candidates[0]
         """Who is asked."""
+        self._broken_off: End | None = None
+        """How the last attempt ended that somebody wrote on."""
         self._written: Written | None = None
         self._pause_s = 0.0
 
@@ -183,6 +189,8 @@ class _Tries:
             return False
         if continuing and is_refusal(end):
             self._unable.add(model.name)
+        else:
+            self._broken_off = end
         if self._production.brought_something:
             self._fruitless[model.name] = 0
             order = [model, *self._others()]
@@ -193,6 +201,14 @@ class _Tries:
             return False
         log.info("run %s: %s failed (%s); %s goes on", self._run.id, model.name, end.reason, self._model.name)
         return True
+
+    def last_word(self, end: End) -> End:
+        """How the run ends: that nobody continues it is no reason, but what broke it off."""
+        if not (self._written is not None and is_refusal(end)):
+            return end
+        if self._broken_off is None:
+            return self._lost("what it had written cannot be continued")
+        return replace(self._broken_off, usage=self._production.log.usage())
 
     def _is_worth_asking_again(self, end: End) -> bool:
         """Not one that was asked several times already, or for which was waited as long as anybody may."""

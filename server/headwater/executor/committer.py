@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
 from headwater.config import Config
@@ -32,7 +32,11 @@ COMMIT_MAX = 2_000
 
 
 class Committer:
-    """While one commit is under way the next is collected. `on_stored` hears of each entry once it is durable."""
+    """While one commit is under way the next is collected.
+
+    `on_stored` hears of each entry once it is durable, and whether that is the first time. Those that joined a log
+    while its store had lost an entry know it only from the second.
+    """
 
     def __init__(
         self,
@@ -40,7 +44,7 @@ class Committer:
         config: Config,
         metrics: Metrics,
         take_again: Callable[[Production], Awaitable[Lease | None]],
-        on_stored: Callable[[Production, Entry], None],
+        on_stored: Callable[[Production, Entry, bool], None],
     ) -> None:
         self.unanswered_since: float | None = None
         """On the loop's clock: since when the store has not answered."""
@@ -86,7 +90,7 @@ class Committer:
                 await asyncio.sleep(full_jitter(tries, base_s=0.05, cap_s=1.0))
                 continue
             tries, self.unanswered_since = 0, None
-            self._settle(productions, results)
+            self._settle(batch, results)
             self._metrics.commits.observe(loop.time() - started)
             self._metrics.appends.inc(len(results))
             self._metrics.events.inc(sum(len(append.entry.events) for append in batch.values()))
@@ -131,32 +135,31 @@ class Committer:
     async def _lease_again(self, productions: Sequence[Production], results: list[AppendResult]) -> None:
         """Where the store lost the taking of a lease with its last writes, nobody has it, and it can be had again."""
         for n, (production, result) in enumerate(zip(productions, results, strict=True)):
-            if result.outcome is Outcome.FENCED:
+            if result.outcome is Outcome.FENCED and not production.log.lost:
                 lease = await self._take_again(production)
                 if lease is not None:
                     results[n] = AppendResult(Outcome.BEHIND, lease.run.position, lease.run.cancelled)
 
-    def _settle(self, productions: Sequence[Production], results: Sequence[AppendResult]) -> None:
-        for production, result in zip(productions, results, strict=True):
+    def _settle(self, batch: Mapping[Production, Append], results: Sequence[AppendResult]) -> None:
+        for (production, append), result in zip(batch.items(), results, strict=True):
             outcome = result.outcome
             if outcome is Outcome.STORED:
-                entry = production.log.answered(Answer.STORED, result.top)
+                first = production.log.answered(Answer.STORED, result.top) is not None
+                self._tell(production, append.entry, first)
             else:
                 log.info("run %s: an append was refused: %s", production.run.id, outcome.value)
                 production.damaged = outcome is Outcome.DAMAGED
-                entry = production.log.answered(_REFUSALS[outcome], result.top)
-            if entry is not None:
-                self._tell(production, entry)
+                production.log.answered(_REFUSALS[outcome], result.top)
             if result.cancelled:
                 production.stop("cancelled")
             production.answered()
             if production.log.has_more:
                 self.add(production)
 
-    def _tell(self, production: Production, entry: Entry) -> None:
+    def _tell(self, production: Production, entry: Entry, first: bool) -> None:
         """Whoever listens may fail; the runs behind it in this commit may not."""
         try:
-            self._on_stored(production, entry)
+            self._on_stored(production, entry, first)
         except Exception:
             log.exception("run %s: its readers were not told of %s", production.run.id, entry.position)
 

@@ -215,12 +215,12 @@ class Executor:
             self._hub.set_producing(run_id, False)
         self._start_waiting()
 
-    def _on_stored(self, production: Production, entry: Entry) -> None:
+    def _on_stored(self, production: Production, entry: Entry, first: bool) -> None:
         end = entry.events[-1]
         try:
             self._hub.publish(production.run.id, entry)
         finally:  # what was used is counted, whatever a reader's form makes of it
-            if isinstance(end, End):
+            if first and isinstance(end, End):
                 self._record(production, end)
                 self._on_ended(production.run, end)
 
