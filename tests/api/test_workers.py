@@ -109,25 +109,26 @@ def test_workers_end_when_their_parent_was_killed_and_lose_nothing(tmp_path: Pat
 
 @pytest.mark.anyio
 async def test_a_hangup_replaces_all_workers_and_nobody_sees_an_error(tmp_path: Path, redis: RedisServer) -> None:
-    options = ["--workers", "2"]
     async with (
-        Workers(tmp_path, redis.url, *options) as server,
+        Workers(tmp_path, redis.url, "--workers", "2") as server,
         httpx2.AsyncClient(base_url=server.url, timeout=DEADLINE_S) as api,
     ):
         before = server.pids()
-        askers = [
-            asyncio.ensure_future(ask_again_and_again(api, lambda: bool(server.pids() & before))) for _ in range(3)
-        ]
-        response = await api.post(
-            "/v1/runs", json={"input": "a", "extra": {"demo": {"tokens": 300, "tokens_per_s": 60}}}
-        )
-        run = response.json()
+
+        def rolling() -> bool:
+            return bool(server.pids() & before)
+
+        looking = asyncio.ensure_future(look_again_and_again(server, rolling))
+        askers = [asyncio.ensure_future(ask_again_and_again(api, rolling)) for _ in range(3)]
+        demo = {"tokens": 300, "tokens_per_s": 60}
+        run = (await api.post("/v1/runs", json={"input": "a", "extra": {"demo": demo}})).json()
         readers = [EventSource(f"{server.url}{run['events_url']}") for _ in range(4)]
         following = [asyncio.ensure_future(reader.follow()) for reader in readers]
         await eventually(lambda: all(reader.text for reader in readers), what="they follow")
         server.signal(signal.SIGHUP)
         await asyncio.gather(*following)
         answers = [answer for asker in askers for answer in await asker]
+        assert await looking == {b"200"}, "only those accept who stay"
         whole = (await api.get(run["url"])).json()
         assert len(server.pids()) == 2 and not server.pids() & before
     assert whole["status"] == "completed" and {reader.text for reader in readers} == {whole["output"]}
@@ -144,6 +145,18 @@ async def ask_again_and_again(api: httpx2.AsyncClient, more: Callable[[], bool])
         assert response.status_code == 200, response.text
         answers.append(response.text)
     return answers
+
+
+async def look_again_and_again(server: Workers, more: Callable[[], bool]) -> set[bytes]:
+    """How those answer who accept connections, for as long as somebody wants `more`."""
+    statuses = set()
+    while more():
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        statuses.add((await reader.read()).split(b" ", 2)[1])
+        writer.close()
+        await asyncio.sleep(0.02)
+    return statuses
 
 
 def nobody_listens(server: Workers) -> bool:

@@ -111,6 +111,20 @@ def test_a_room_outlives_its_server(ann: Room, server: ServerProcess) -> None:
     assert ann.texts == ["Before", "Meanwhile"]
 
 
+def test_an_answer_outlives_its_server_and_says_who_goes_on(ann: Room, server: ServerProcess) -> None:
+    ann.come_in("phoenix", "Ann")
+    ann.say("@demo How do I cancel a run?")
+    expect(ann.answer.locator(".plain")).to_contain_text("I am Headwater's built-in demo model")
+    before = ann.texts[-1]
+    with ann.outage():
+        server.restart()
+        expect(ann.answer.locator(".attempt")).to_have_text("Continued by another worker")
+        ann.shoot("room-continued")
+        ann.answer.locator(".prose").wait_for()
+    assert ann.texts[-1].startswith(before), "nothing was withdrawn"
+    expect(ann.tab.locator("#said")).to_contain_text("demo: Continued by another worker.")
+
+
 def test_history_is_read_back_as_far_as_it_goes(ann: Room, visitors: Visitors) -> None:
     ann.come_in("long", "Ann")
     for n in range(70):

@@ -129,7 +129,7 @@ def judge_run(asked: Asked, stored: Stored, calls: Sequence[Exchange]) -> Iterat
         yield "false completed", f"a cancel was accepted, and it ended as {status} {reason}"
     if status == "cancelled" and not asked.cancelled_at:
         yield "wrong texts", "nobody cancelled it"
-    if question.promise.whole and status not in ("completed", "cancelled") and not _given_up(stored):
+    if question.whole and status not in ("completed", "cancelled") and not _given_up(stored):
         yield "not whole", f"it should be, and ended as {status} {reason}: {run['error']}"
     yield from _attempts(question, stored)
 

@@ -48,6 +48,7 @@ class Havoc:
         self.world = load.world
         self.tally = load.tally
         self.windows: list[Window] = []
+        self.freeze_s = FREEZE_S
         self._chance = self.world.chance(f"{name}/faults")
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -132,7 +133,7 @@ class Havoc:
         async with worker.lock:
             worker.freeze()
             self.count("freezes")
-            await lasting(chance.uniform(*FREEZE_S))
+            await lasting(chance.uniform(*self.freeze_s))
             worker.thaw()
 
     async def drain(self, chance: random.Random) -> None:

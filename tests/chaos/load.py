@@ -170,6 +170,12 @@ class Load:
 
         with contextlib.suppress(AssertionError):
             await eventually(nobody_left, within_s)
+        for task in self._tasks:
+            self.tally.fail("errors seen", f"a run could not be asked for: {task}")
+        for asked in self.in_flight:
+            for subscriber, task in zip(asked.subscribers, asked.tasks, strict=False):
+                if not task.done():
+                    asked.problems.append((subscriber, TimeoutError("it has not seen the end")))
 
     async def close(self) -> None:
         """Send everybody away."""

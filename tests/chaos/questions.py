@@ -59,16 +59,14 @@ class Promise(Struct, frozen=True):
     restarts: bool = False
     """What is shown may be withdrawn, and the whole follows."""
 
-    @property
-    def whole(self) -> bool:
-        """Whether all of it comes at last, unless it is cancelled."""
-        return self.continues or self.restarts
+    falls_back: bool = False
+    """There is another upstream to ask."""
 
 
 PROMISES: Final[Mapping[str, Promise]] = {
     "demo": Promise(continues=True),
-    "steady": Promise(continues=True),
-    "absent": Promise(continues=True),
+    "steady": Promise(continues=True, falls_back=True),
+    "absent": Promise(continues=True, falls_back=True),
     "anew": Promise(continues=False, restarts=True),
     "brittle": Promise(continues=False),
 }
@@ -97,6 +95,9 @@ FAULTS: Final[Mapping[str, list[Fault]]] = {
 }
 """What the upstream does to the first requests for an answer."""
 
+NEEDING_FALLBACKS: Final = ("silence before headers",)
+"""After which nothing is asked again of the same upstream."""
+
 # Of a story that is told in rooms, where a script cannot come with the request: one for each model.
 _STORY: Final = Script(tokens=60, interval_s=0.05)
 STORIES: Final = dict.fromkeys(("steady", "spare", "brittle", "anew"), _STORY)
@@ -115,6 +116,13 @@ class Question(Struct, frozen=True):
     def promise(self) -> Promise:
         """What may come of it."""
         return PROMISES[self.model]
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it comes at last, unless it is cancelled."""
+        promise = self.promise
+        fails = self.fault in NEEDING_FALLBACKS and not promise.falls_back
+        return (promise.continues or promise.restarts) and not fails
 
 
 Kind = Literal["demo", "steady", "brittle", "anew", "absent"]

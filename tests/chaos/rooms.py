@@ -72,7 +72,7 @@ class Party:
             self._fail(member, error)
 
     def _fail(self, member: RoomClient, error: object) -> None:
-        if member.room + member.name not in self._broken:
+        if True:
             self._broken.add(member.room + member.name)
             self.tally.fail("rooms gone wrong", f"{member.room}: {member!r}: {error}")
 
@@ -103,8 +103,8 @@ class Party:
     async def _problems(self, member: RoomClient, other: RoomClient) -> list[str]:
         view, problems = member.view, []
         if not _has_heard_all(member):
-            waiting = [message for message, answer in view.answers.items() if answer.end is None]
-            problems.append(f"not everything was heard: {len(view.outbox)} {len(view.local)} open {waiting}")
+            problems.append(f"unacknowledged {list(view.outbox)}, unheard {list(view.local)}")
+            problems += [await self._open(member, message) for message, one in view.answers.items() if one.end is None]
         if not self._windows:
             if view.began != 1:
                 problems.append(f"its view began {view.began} times")
@@ -114,6 +114,14 @@ class Party:
             if answer.end is not None:
                 problems += await self._answer_problems(answer)
         return problems
+
+    async def _open(self, member: RoomClient, message: str) -> str:
+        """An answer without an end, and its run."""
+        begun = [*member.view.page, *member.view.log]
+        run_id = next(push["run"] for push in begun if message in (push.get("message"), push.get("id")))
+        response = await self.world.ask(self.world.where(self.world.chance(run_id)), "GET", f"/v1/runs/{run_id}")
+        run = {name: value for name, value in response.json().items() if name != "parts"}
+        return f"it has heard no end of {message}, whose run is {run}, at {member.view.answers[message].seq}"
 
     async def _answer_problems(self, answer: Answer) -> list[str]:
         assert answer.end is not None

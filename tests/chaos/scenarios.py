@@ -11,7 +11,7 @@ from tests.chaos.chaos import played, showing
 from tests.chaos.faults import Havoc
 from tests.chaos.load import Asked, Load
 from tests.chaos.questions import FAULTS, Question, demo, scripted
-from tests.chaos.report import Tally
+from tests.chaos.report import Tally, quantiles
 from tests.chaos.world import Worker, World
 from tests.support.waiting import eventually, lasting
 
@@ -31,6 +31,7 @@ ROLLING_AT_ONCE = 40  # runs
 
 async def takeover(directory: Path, seed: str, times: int, tally: Tally) -> None:
     """kill -9 of the worker that produces, at any moment: on three workers with Redis, and on SQLite with a restart."""
+    measured = 0
     for store in ("redis", "sqlite"):
         where = directory / store
         where.mkdir()
@@ -40,6 +41,8 @@ async def takeover(directory: Path, seed: str, times: int, tally: Tally) -> None
             for number in range(times):
                 await _one_kill(world, f"{store} {number}", tally)
                 world.upstream.exchanges.clear()
+        tally.notes.append(f"{store}: {quantiles(tally.continued_s[measured:])}")
+        measured = len(tally.continued_s)
 
 
 async def _one_kill(world: World, name: str, tally: Tally) -> None:

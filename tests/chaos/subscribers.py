@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from headwater_client import AsyncClient
-from headwater_client.runs import Delta, Snapshot
+from headwater_client.runs import Attempt, Delta, Snapshot
 from tests.chaos.stored import Stored
 from tests.support.event_source import EventSource
 from tests.support.sse import Message
@@ -174,6 +174,8 @@ class Client(Subscriber):
             async for event in watch:
                 if isinstance(event, Delta | Snapshot):
                     self.heard()
+                elif isinstance(event, Attempt):
+                    self.resumed_at[event.number] = time.monotonic()
                 self._text, self._place = watch.text, watch.position
             assert watch.end is not None, "it stopped before the end"
             self._end = {"status": watch.end.status, "reason": watch.end.reason}

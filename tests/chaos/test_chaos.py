@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 SECONDS = 3.5
 STROKES = (Havoc.kill, Havoc.drain, Havoc.freeze, Havoc.cut, Havoc.cut_store, Havoc.zombie, Havoc.zombie)
-LEASE = {"lease_s": 1.0, "renew_s": 0.3, "sweep_s": 0.2, "drain_s": 1.5}
+LEASE = {"lease_s": 1.0, "renew_s": 0.3, "sweep_s": 0.2, "drain_s": 1.5, "first_token_timeout_s": 2.5}
 
 
 async def test_no_token_is_lost_or_repeated_whatever_happens_to_the_workers(tmp_path: Path) -> None:
@@ -25,6 +25,7 @@ async def test_no_token_is_lost_or_repeated_whatever_happens_to_the_workers(tmp_
         async with World(tmp_path, seed, store="redis", workers=2, **LEASE) as world:
             load = Load(world, "chaos", tally, in_flight=8, longest_s=2.5)
             havoc = Havoc(load, "chaos")
+            havoc.freeze_s = (0.2, 1.5)
             until = asyncio.get_running_loop().time() + SECONDS
             async with played(load, havoc.windows, rooms=1) as party, asyncio.TaskGroup() as acts:
                 acts.create_task(load.press(until))

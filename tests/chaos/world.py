@@ -39,7 +39,7 @@ SETTINGS: dict[str, object] = {
     "drain_spread_s": 0.3,
     "store_timeout_s": 1,
     "wait_for_store_s": 30,  # a worker may start while there is no primary
-    "first_token_timeout_s": 2.5,
+    "first_token_timeout_s": 8,  # a worker that was frozen takes its own silence for the upstream's
     "idle_timeout_s": 1.5,
     "connect_timeout_s": 2,
     "max_runs": 200,

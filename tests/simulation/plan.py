@@ -85,6 +85,6 @@ def _config(chance: random.Random, kinds: frozenset[str]) -> Config:
     }
     if "forget" not in kinds:  # else those who wrote must come to heal before others see that a lease is over
         settings |= {"lease_s": 1.5, "renew_s": 0.5, "sweep_s": 0.25, "heal_s": 3.0}
-    if not kinds & {"fail", "outage", "cut_off", "lose_news"}:
+    if not kinds & {"fail", "outage", "cut_off", "lose_news", "forget"}:
         settings["check_s"] = 1e6  # no news and no answer is lost, so that nobody may depend on a second look
     return Config(**settings)

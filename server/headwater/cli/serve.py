@@ -249,28 +249,38 @@ class Server(uvicorn.Server):
             for connection in self.server_state.connections:
                 if isinstance(connection, Connection):
                     connection.answer_and_close()
-            if self._state["store"].shared:
-                await self._move_out(until)
+            shared = self._state["store"].shared
+            if shared:
+                await self._send_elsewhere()
             await drained
+            if shared:
+                await self._see_off(until)
             await self._hub.farewell.let_everyone_go(self._limits.drain_spread_s)
         except Exception:
             log.exception("the drain failed")
         finally:
             self.should_exit = True
 
-    async def _move_out(self, until: float) -> None:
-        """Send those to other workers who can come back there; the others have their runs to the end, wherever it is.
+    async def _send_elsewhere(self) -> None:
+        """Let those go who can come back to another worker.
 
-        Kept-alive connections have as much time to hear, with an answer, that it was their last.
+        Connections that are kept alive have as much time to hear, with an answer, that it was their last.
         """
         loop, spread_s = asyncio.get_running_loop(), self._limits.drain_spread_s
         heard_by = loop.time() + spread_s
         await self._hub.farewell.send_elsewhere(spread_s)
+        if self.server_state.connections:
+            await asyncio.sleep(heard_by - loop.time())
+
+    async def _see_off(self, until: float) -> None:
+        """The others have their runs to the end, wherever it is; what is asked by then is answered."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 await self._hub.farewell.deserted()
-        if self.server_state.connections:
-            await asyncio.sleep(heard_by - loop.time())
+                for connection in tuple(self.server_state.connections):
+                    connection.shutdown()  # now if nothing is asked on it
+                if self.server_state.tasks:
+                    await asyncio.wait(tuple(self.server_state.tasks))
 
 
 def welcome(address: tuple[Any, ...], asks: bool) -> str:

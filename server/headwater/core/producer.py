@@ -121,12 +121,16 @@ class ProducerLog:
         return self.usage() if end.usage is not None and end.usage.estimated else end.usage
 
     def drop_pending(self) -> None:
-        """Forget the output that was never handed out. An end that was said stays: it comes only once."""
+        """It was cancelled: forget the output that was never handed out.
+
+        An end that was said is a cancelled one now, even if the store should forget the cancel: it would lie without
+        the output before it.
+        """
         self.deltas -= _deltas(event for event, _ in self._pending)
         end = self._pending[-1][0] if self._pending else None
         self._pending.clear()
         if isinstance(end, End):
-            self._pending.append((replace(end, usage=self._recounted(end)), 0))
+            self._pending.append((self._as_cancelled(end), 0))
         self.waiting_bytes = sum(entry_bytes(entry) for entry in self._unanswered())
 
     def next_entry(self) -> Entry | None:
@@ -193,8 +197,9 @@ class ProducerLog:
         self._sending.clear()
         self._pending.clear()
         self.waiting_bytes = 0
-        if top.seq < self.stored.seq:
-            # Readers hold what is now lost for good: no position of theirs may join what is written in its place.
+        if top.seq < self.top.seq:
+            # What is withdrawn may have been stored before it was lost, and readers may hold it, even if its answer never
+            # came: no position of theirs may join what is written in its place.
             self.tag = self.tag % TAG_MAX + 1
         del self._history[kept:]
         self.top = self.stored = top

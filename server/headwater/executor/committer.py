@@ -58,8 +58,10 @@ class Committer:
         self._first = asyncio.Event()
 
     def add(self, production: Production) -> None:
-        """This run has something to append."""
-        self._waiting[production.run.id] = production
+        """This run has something to append. What an older lease would heal never displaces a newer one's."""
+        waiting = self._waiting.get(production.run.id)
+        if waiting is None or waiting.token <= production.token:
+            self._waiting[production.run.id] = production
         self._more.set()
         if not production.log.begun:
             self._first.set()

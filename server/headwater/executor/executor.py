@@ -171,6 +171,7 @@ class Executor:
         run = lease.run
         production = Production(lease, self._config, self._metrics, self._committer.add)
         self._productions[run.id] = production
+        self._healing.discard(run.id)
         self._hub.set_producing(run.id, True)
         self._hub.publish(run.id, run.status)
         self._metrics.runs_started.labels(run.model).inc()
@@ -343,7 +344,8 @@ class Executor:
         self._abandoned = {one.run_id: one.token for one in stale}
 
     def _is_here(self, one: Stale) -> bool:
-        return one.run_id in self._productions or one.run_id in self._starting
+        here = one.run_id in self._productions or one.run_id in self._starting
+        return here or self._healing.heals(one.run_id, one.token)
 
 
 # A store that fails over is back after seconds, so a few looks at what ended are enough.

@@ -34,6 +34,15 @@ class Healing:
         """This run has ended, and its end is stored."""
         self._runs[production.run.id] = production
 
+    def discard(self, run_id: str) -> None:
+        """It is produced here again, under a newer lease: the older one can write no more."""
+        self._runs.pop(run_id, None)
+
+    def heals(self, run_id: str, token: int) -> bool:
+        """Whether a run whose newest lease has `token` is going to be written again from here."""
+        production = self._runs.get(run_id)
+        return production is not None and not production.log.lost and production.token >= token
+
     async def compare(self) -> None:
         """Look at all of them once. Raises StoreUnavailable; then none is let go, however long that lasts."""
         if not self._runs:
@@ -42,7 +51,9 @@ class Healing:
         tops = await self._store.tops([production.run.id for production in productions])
         now = asyncio.get_running_loop().time()
         for production, top in zip(productions, tops, strict=True):
-            if top is None:
+            if self._runs.get(production.run.id) is not production:
+                continue  # it was taken again meanwhile
+            if top is None or production.log.lost:
                 self._let_go(production)
             elif production.log.heal(top.position):
                 self._on_more(production)

@@ -297,6 +297,7 @@ class Cursor:
             if not self.log.has_snapshots:
                 self.let_go("lost")
                 return None
+            self.log.drop_snapshot(position)
             self.position = None
             self._replaces = True
             return Frame(b"")

@@ -386,6 +386,10 @@ class LiveLog:
         """All content so far as one frame (None if there is none), and the position it reaches."""
         return await self._snapshots.take(self.format(form), self.window, replaces=replaces)
 
+    def drop_snapshot(self, position: Position) -> None:
+        """Give nobody any more what reaches this position, which does not join."""
+        self._snapshots.drop(position)
+
 
 # Between looks at a store that lost writes: its producer writes them again within about a second of reaching it.
 DOUBT_S = 0.25

@@ -51,6 +51,11 @@ class Snapshots:
         self._histories += 1
         self._keep(None)
 
+    def drop(self, position: Position) -> None:
+        """A reader's position joins the log no more: neither does what was read up to there."""
+        if self._contents is not None and self._contents.position == position:
+            self._keep(None)
+
     def close(self) -> None:
         """Nobody waits for it any more."""
         if self._reading is not None:
