@@ -98,10 +98,13 @@ def histories(draw: st.DrawFn) -> list[Entry]:
     content, batches, number = Content(), [], 1
     for tag in draw(st.lists(tags, min_size=1, max_size=6)):
         batch: list[Event] = []
-        for event in draw(st.lists(st.one_of(deltas, deltas, st.booleans()), min_size=1, max_size=4)):
-            if isinstance(event, bool):
+        for drawn in draw(st.lists(st.one_of(deltas, deltas, st.booleans()), min_size=1, max_size=4)):
+            event: Event
+            if isinstance(drawn, bool):
                 number += 1
-                event = Attempt(number, "failover", "restarted" if event and content.parts() else "continued")
+                event = Attempt(number, "failover", "restarted" if drawn and content.parts() else "continued")
+            else:
+                event = drawn
             content.add(event)
             batch.append(event)
         batches.append((tag, batch))

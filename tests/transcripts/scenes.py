@@ -53,7 +53,8 @@ async def an_attempt_restarted(play: Rehearsal) -> None:
     await play.wrote("attempt")
     await play.does("elsewhere", writes=[{"text": "What "}])
     await play.wrote("delta", times=2)
-    await play.does("elsewhere", writes=[{"attempt": {"number": 3, "reason": "drain", "how": "continued"}}])
+    another = {"number": 3, "reason": "failover", "how": "continued", "model": "backup"}
+    await play.does("elsewhere", writes=[{"attempt": another}])
     await play.wrote("attempt", times=2)
     await play.does("elsewhere", writes=[{"text": "stands."}])
     await play.wrote("delta", times=3)
@@ -64,7 +65,7 @@ async def an_attempt_restarted(play: Rehearsal) -> None:
 async def a_failed_end(play: Rehearsal) -> None:
     await play.starts("What if the model is down?")
     await play.follows()
-    await play.does("model", breaks=["upstream_error", "The model's server answered with 500."])
+    await play.does("model", breaks=["upstream_unreachable", "No connection to the model's server."])
     await play.is_over()
 
 
@@ -163,7 +164,20 @@ async def an_answer_fails(play: Rehearsal) -> None:
     await play.talks("c-1", "Are you there?", mentions=[MODEL])
     await play.pushed("run")
     await play.does("model", asked=True)
-    await play.does("model", breaks=["upstream_error", "The model's server answered with 500."])
+    await play.does("model", breaks=["upstream_unreachable", "No connection to the model's server."])
+    await play.pushed("end")
+
+
+async def an_answer_is_tried_again(play: Rehearsal) -> None:
+    await play.enters()
+    await play.talks("c-1", "Are you there?", mentions=[MODEL])
+    await play.pushed("run")
+    await play.does("model", asked=True)
+    await play.does("model", breaks=["upstream_cut", "The connection to the model broke."])
+    await play.pushed("attempt")
+    await play.does("model", asked=True)
+    await play.says("Now ", "I am.")
+    await play.does("model", finishes="stop")
     await play.pushed("end")
 
 
@@ -310,6 +324,9 @@ ROOMS = {
     "answer": Scene("an answer grows, and ends", an_answer_grows),
     "answer-stopped": Scene("an answer is cancelled", an_answer_is_stopped),
     "answer-failed": Scene("an answer fails before it said anything", an_answer_fails),
+    "answer-tried-again": Scene(
+        "an answer is broken off before its first word, and tried again", an_answer_is_tried_again
+    ),
     "rejoined-in-mid-answer": Scene("cut in mid-answer: what was missed, then a snapshot", rejoined_in_mid_answer),
     "rejoined-after-the-end": Scene("cut in mid-answer, and back after its end", rejoined_after_the_end),
     "not-recovered": Scene("away for longer than the room keeps its log", not_recovered),

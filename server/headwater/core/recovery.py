@@ -67,7 +67,7 @@ class Shown:
         known goes on in the midst of those.
         """
         wanted = (request.response_format or {}).get("type", "text")
-        return self._is_text and wanted == "text" and sum(map(len, self._texts)) <= max_bytes
+        return self._is_text and wanted == "text" and len(self.text.encode()) <= max_bytes
 
 
 def may_pass(end: End, *, continuing: bool) -> bool:
