@@ -14,7 +14,7 @@ RECIPE := pyproject.toml clients/python/pyproject.toml constraints.txt
 CLIENT := ./clients/python[rooms]
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test coverage check format bench bench-peers test-browser constraints clean
+.PHONY: help run cluster test coverage check format chaos bench bench-peers test-browser constraints clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,11 @@ check: .venv/.browser .venv/.js ## lint, formatting, types, the direction of imp
 format: .venv/.test ## sort imports and format
 	$(BIN)/ruff check --fix --exit-zero
 	$(BIN)/ruff format
+
+MINUTES ?= 1
+SEED ?=
+chaos: .venv/.test ## kill, freeze and cut off workers under load for MINUTES=1, and check every promise
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: .venv/.test ## measure against the plain ways to do it
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -1,7 +1,10 @@
 """Fixtures for every test."""
 
+import gc
+import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +21,20 @@ pytest.register_assert_rewrite("tests.store")
 # How long an example takes is chance on a shared machine, and no matter of right or wrong.
 settings.register_profile("headwater", deadline=None)
 settings.load_profile("headwater")
+
+# Whose certificates a client trusts, of this process and of those that it starts: to read all that a machine
+# trusts takes each new client 20 ms, and nobody here is asked for a certificate.
+os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "support" / "nobody.pem")
+
+# What the tests are made of lasts until the end: looked through for garbage again and again, it costs seconds.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From here on there is garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_report_header() -> str:

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -293,14 +294,17 @@ def test_the_next_one_waits_until_the_one_before_has_ended(tmp_path: Path) -> No
         server.signal(signal.SIGHUP)  # which is remembered, and tells nobody twice
         server.signal(signal.SIGHUP)
         lingering = int(server.said("SIGTERM")[0].split()[1])
-        for number in range(1, 5):
-            wait_until(lambda number=number: len(server.said("SIGTERM")) == 2 * number - 1)
-            assert len(server.said("ended")) == number - 1
-            leaving = int(server.said("SIGTERM")[-1].split()[1])
-            os.kill(leaving, signal.SIGTERM)
-            wait_until(lambda number=number: len(server.said("ended")) == number)
+        for number in range(4):
+            wait_until(partial(so_many, server, "SIGTERM", 2 * number + 1))
+            assert so_many(server, "ended", number)
+            os.kill(int(server.said("SIGTERM")[-1].split()[1]), signal.SIGTERM)
+            wait_until(partial(so_many, server, "ended", number + 1))
         wait_until(lambda: len(server.pids()) == 2)
         assert lingering in before and not server.pids() & before
+
+
+def so_many(server: Supervised, word: str, count: int) -> bool:
+    return len(server.said(word)) == count
 
 
 def test_where_the_first_does_not_come_up_the_others_stay(tmp_path: Path) -> None:

@@ -197,7 +197,8 @@ class RedisClient:
         try:
             with cancellable():
                 replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
+            # uvloop raises a RuntimeError where a connection was lost just before it is written to.
             raise StoreUnavailable(f"The store does not answer: {_outwardly(error)}.") from error
         for reply in replies:
             if isinstance(reply, ResponseError) and _passes(reply):

@@ -3,16 +3,20 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import httpx2
 import jsonschema_rs
 import pytest
+import requests
 import schemathesis
 from msgspec.json import decode, encode
 from schemathesis import Case
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.config import SchemathesisConfig
+from schemathesis.generation import derive_operation_seed
+from schemathesis.generation.hypothesis.builder import HypothesisTestConfig, HypothesisTestMode, create_test
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
@@ -80,6 +84,10 @@ KEPT = [
 ]
 GUARDED = [*KEPT, "ignored_auth"]
 
+# The borders of the schemas are looked for on one of the two servers: what a body may be does not hang on who asks.
+OPEN_MODES = [HypothesisTestMode.EXAMPLES, HypothesisTestMode.FUZZING]
+GUARDED_MODES = [*OPEN_MODES, HypothesisTestMode.COVERAGE]
+
 
 def contents(operation: Any) -> Iterator[Any]:
     """The media types of its request and of all that it can answer."""
@@ -120,9 +128,6 @@ def bounded(document: dict[str, Any]) -> Any:
     return schemathesis.openapi.from_dict(document, config=config)
 
 
-SCHEMA = bounded(DOCUMENT)
-
-
 class House:
     """A server, and someone who may use it."""
 
@@ -131,11 +136,22 @@ class House:
         self.headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
         self.asks = key is not None
         self._numbers: Counter[str] = Counter()  # of each operation's cases, whatever was tried before it
+        self._session = requests.Session()
+        self._session.trust_env = False  # to look for proxies takes as long as a request
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._api = httpx2.Client(base_url=server.url, headers=self.headers, timeout=DEADLINE_S)
         self._new_room(ROOM)
 
     def close(self) -> None:
         self._api.close()
+        self._session.close()
+
+    def hold(self, case: Case[Any]) -> None:
+        """Hold the server to the document in one case."""
+        self.furnish(case)
+        response = case.call(base_url=self.url, headers=self.headers, timeout=DEADLINE_S, session=self._session)
+        checks: list[Any] = CHECKS.get_by_names(GUARDED if self.asks else KEPT)
+        case.validate_response(response, checks=checks, transport_kwargs={"session": self._session})
 
     def furnish(self, case: Case[Any]) -> None:
         """Make every other case one that is about something: a run that is there, a key that is new."""
@@ -194,13 +210,28 @@ def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         house.close()
 
 
-@SCHEMA.parametrize()  # type: ignore[untyped-decorator]
-def test_the_server_answers_as_the_document_says(case: Case[Any], house: House) -> None:
+@pytest.fixture(scope="module")
+def schema() -> Any:
+    """Once it is wanted: what to draw is worked out for seconds, and each process of the tests collects them all."""
+    return bounded(DOCUMENT)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_server_answers_as_the_document_says(name: str, schema: Any, house: House) -> None:
     sys.stdout.write(f"seed {SEED}\n")  # shown beside a failure
-    house.furnish(case)
-    response = case.call(base_url=house.url, headers=house.headers, timeout=DEADLINE_S)
-    checks: list[Any] = CHECKS.get_by_names(GUARDED if house.asks else KEPT)
-    case.validate_response(response, checks=checks)
+    method, path = name.split(" ")
+    operation = schema[path][method]
+
+    def hold(case: Case[Any]) -> None:
+        house.hold(case)
+
+    config = HypothesisTestConfig(
+        project=schema.config,
+        modes=GUARDED_MODES if house.asks else OPEN_MODES,
+        settings=schema.config.get_hypothesis_settings(operation=operation, phase=HypothesisTestMode.FUZZING),
+        seed=derive_operation_seed(SEED, name),
+    )
+    create_test(operation=operation, test_func=hold, config=config)()
 
 
 def test_the_document_is_openapi() -> None:

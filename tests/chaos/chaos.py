@@ -59,6 +59,8 @@ async def played(
     world.network.cuts = 0
     await Checks(world, load.tally, windows, within_s).all_of(load.asked)
     await party.check()
+    for crash in await asyncio.to_thread(world.crashes):
+        load.tally.fail("crashes in logs", crash)
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from headwater.core.events import Entry, Text, encode_events
@@ -25,6 +25,9 @@ AWAY_S = (0.0, 1.5)  # until somebody starts a worker again
 # Below what Sentinel takes for the primary's death.
 STALL_S = (0.1, 1.0)
 UNHEARD_S = (0.05, 0.4)  # of writes that a failover loses
+WITH_A_WORKER = 0.4  # of failovers take a worker with them
+FREE_S = 30.0  # for a worker that another fault has
+AT_MOST = 6  # faults at once: beyond there would be nobody left to do anything
 FAILOVER_S = 30.0  # for a replica to be promoted, which takes two or three seconds
 
 
@@ -71,6 +74,8 @@ class Havoc:
             await asyncio.wait(self._tasks)
 
     def _strike(self, fault: "Stroke") -> None:
+        if len(self._tasks) >= AT_MOST:
+            return
         task = asyncio.create_task(fault(self, random.Random(self._chance.random())))
         self._tasks.add(task)
         task.add_done_callback(self._over)
@@ -88,10 +93,7 @@ class Havoc:
 
     async def kill(self, chance: random.Random) -> None:
         """kill -9 of a worker, and a new one starts after a moment."""
-        worker = self._any_worker(chance)
-        if worker is None:
-            return
-        async with worker.lock:
+        async with self._any_worker(chance) as worker:
             await self.strike_dead(worker)
             await lasting(chance.uniform(*AWAY_S))
             await self.revive(worker)
@@ -127,10 +129,7 @@ class Havoc:
 
     async def freeze(self, chance: random.Random) -> None:
         """A worker stands still for a while, and goes on as if nothing had been."""
-        worker = self._any_worker(chance)
-        if worker is None:
-            return
-        async with worker.lock:
+        async with self._any_worker(chance) as worker:
             worker.freeze()
             self.count("freezes")
             await lasting(chance.uniform(*self.freeze_s))
@@ -138,10 +137,7 @@ class Havoc:
 
     async def drain(self, chance: random.Random) -> None:
         """A worker is asked to leave, and a new one starts in its place."""
-        worker = self._any_worker(chance)
-        if worker is None:
-            return
-        async with worker.lock:
+        async with self._any_worker(chance) as worker:
             await self.replace(worker)
 
     async def replace(self, worker: Worker) -> None:
@@ -159,9 +155,16 @@ class Havoc:
                 async with worker.lock:
                     await self.replace(worker)
 
-    def _any_worker(self, chance: random.Random) -> Worker | None:
-        free = [worker for worker in self.world.workers if not worker.lock.locked() and worker.running]
-        return chance.choice(free) if free else None
+    @contextlib.asynccontextmanager
+    async def _any_worker(self, chance: random.Random) -> AsyncIterator[Worker]:
+        """One that lives and suffers nothing yet, once there is one; it is this fault's for the block."""
+
+        def free() -> list[Worker]:
+            return [worker for worker in self.world.workers if not worker.lock.locked() and worker.running]
+
+        worker = chance.choice(await eventually(free, FREE_S, "a worker is to be had"))
+        async with worker.lock:
+            yield worker
 
     # -- connections
 
@@ -215,12 +218,11 @@ class Havoc:
             self.windows.append(window)
             await asyncio.to_thread(old.part, new)
             await lasting(chance.uniform(*UNHEARD_S))
-            with_it = self._any_worker(chance) if chance.random() < 0.4 else None
-            if with_it is not None:
-                async with with_it.lock:
-                    await self.strike_dead(with_it)
+            if chance.random() < WITH_A_WORKER:
+                async with self._any_worker(chance) as worker:
+                    await self.strike_dead(worker)
                     await self._promote(old, new, window)
-                    await self.revive(with_it)
+                    await self.revive(worker)
             else:
                 await self._promote(old, new, window)
 

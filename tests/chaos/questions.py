@@ -134,6 +134,11 @@ def _demo() -> DemoProvider:
     return DemoProvider(load_corpus())
 
 
+def load_answers() -> None:
+    """Read what the demo model answers from, once."""
+    _demo()
+
+
 def draw(chance: random.Random, name: str, *, longest_s: float, faulty: float) -> Question:
     """Any question, whose input has `name` in it; in a share of `faulty` the upstream fails at first."""
     kind = chance.choices(list(_SHARES), list(_SHARES.values()))[0]

@@ -20,6 +20,7 @@ Failing = Literal[
     "continued too late",
     "stale writes taken",
     "rooms gone wrong",
+    "crashes in logs",
 ]
 
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from headwater_client import AsyncClient
 from headwater_client.runs import Attempt, Delta, Snapshot
 from tests.chaos.stored import Stored
-from tests.support.event_source import EventSource
+from tests.support.event_source import EventSource, Over
 from tests.support.sse import Message
 from tests.support.waiting import lasting
 
@@ -84,7 +84,7 @@ class Subscriber(ABC):
 
 
 class Native(Subscriber):
-    """An EventSource."""
+    """An EventSource, which its page closes at the end."""
 
     kind = "native"
     receive_buffer: ClassVar[int | None] = None
@@ -102,8 +102,12 @@ class Native(Subscriber):
         return self._source.last_id
 
     async def follow(self) -> None:
-        await self._source.follow()
-        self.connections = self._source.connections
+        source = self._source
+        async with asyncio.timeout(DEADLINE_S):
+            while source.follower.end is None:
+                over = await source.read(until=lambda follower: follower.end is not None)
+                self.connections = source.connections
+                assert over is not Over.STOPPED, "it was stopped before the end"
         self.over()
 
     def on_message(self, message: Message) -> None:

@@ -14,7 +14,7 @@ from tests.streaming.texts import seeded
 
 pytestmark = pytest.mark.anyio
 
-SECONDS = 3.5
+SECONDS = 3.0
 STROKES = (Havoc.kill, Havoc.drain, Havoc.freeze, Havoc.cut, Havoc.cut_store, Havoc.zombie, Havoc.zombie)
 LEASE = {"lease_s": 1.0, "renew_s": 0.3, "sweep_s": 0.2, "drain_s": 1.5, "first_token_timeout_s": 2.5}
 
@@ -23,7 +23,7 @@ async def test_no_token_is_lost_or_repeated_whatever_happens_to_the_workers(tmp_
     tally = Tally()
     with seeded() as seed:
         async with World(tmp_path, seed, store="redis", workers=2, **LEASE) as world:
-            load = Load(world, "chaos", tally, in_flight=8, longest_s=2.5)
+            load = Load(world, "chaos", tally, in_flight=8, longest_s=2.0)
             havoc = Havoc(load, "chaos")
             havoc.freeze_s = (0.2, 1.5)
             until = asyncio.get_running_loop().time() + SECONDS

@@ -15,7 +15,7 @@ import httpx2
 
 from headwater.redis_client import RedisClient
 from headwater.store.redis import RedisStore
-from tests.chaos.questions import MODELS_FILE, STORIES
+from tests.chaos.questions import MODELS_FILE, STORIES, load_answers
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.redis_server import RedisSentinel, RedisServer, sentinel
 from tests.support.server import ServerProcess, free_port
@@ -44,6 +44,9 @@ SETTINGS: dict[str, object] = {
     "connect_timeout_s": 2,
     "max_runs": 200,
 }
+
+
+_CRASH = "Traceback (most recent call last)"
 
 
 class Worker:
@@ -117,6 +120,7 @@ class World:
         self.settings: dict[str, object] = {**SETTINGS, **settings, "redis_prefix": self.prefix}
         self._count = 1 if store == "sqlite" else workers
         self._address = ""
+        self._read: dict[Path, int] = {}
         self._store: RedisStore | None = None
         self._links: RedisClient | None = None
         self._stack = AsyncExitStack()
@@ -147,6 +151,7 @@ class World:
             await self._stack.aclose()
 
     async def _start(self) -> None:
+        await anyio.to_thread.run_sync(load_answers)
         await self._stack.enter_async_context(self.upstream)
         models = MODELS_FILE.format(url=self.upstream.url, dead=free_port())
         await anyio.Path(self.directory / "headwater.toml").write_text(models)
@@ -207,6 +212,16 @@ class World:
             return chance.choice(living).process.url
 
         return draw
+
+    def crashes(self) -> list[str]:
+        """The tracebacks in the workers' logs since they were last asked for."""
+        found = []
+        for log in self.directory.glob("server-*.stderr"):
+            text = log.read_text(errors="replace")
+            at = self._read.get(log, 0)
+            self._read[log] = len(text)
+            found += [f"{log.name}: {part[:2_500]}" for part in text[at:].split(_CRASH)[1:]]
+        return found
 
     # -- requests
 

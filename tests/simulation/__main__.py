@@ -4,32 +4,37 @@ import argparse
 import random
 import sys
 import time
+from collections import Counter
 
 from headwater.metrics import Metrics
 from tests.simulation.world import Broken, run_schedule
 
+# Seeds are drawn below this: short enough to be typed.
+SEED_MAX = 10**9
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--schedules", type=int, default=2_000, help="how many (default 2000)")
-    parser.add_argument("--seed", type=int, help="of the first; each further one has the next")
+    parser.add_argument("--schedules", type=int, default=2_000, help="how many (default 2000); a single one is told")
+    parser.add_argument("--seed", type=int, help="of the first; each further one has the next (default: any)")
     options = parser.parse_args()
-    first = options.seed if options.seed is not None else random.SystemRandom().randrange(10**9)
-    metrics = Metrics()
-    began = time.process_time()
-    for n in range(options.schedules):
+    first = random.SystemRandom().randrange(SEED_MAX) if options.seed is None else options.seed
+    tally: Counter[str] = Counter()
+    metrics, trace, began = Metrics(), list[str](), time.process_time()
+    for seed in range(first, first + options.schedules):
         try:
-            trace = run_schedule(first + n, metrics)
+            trace = run_schedule(seed, metrics, tally)
         except Broken as broken:
-            sys.stdout.write("\n".join(broken.trace[-400:]) + f"\n\n{broken}\n")
-            sys.stdout.write(f"Again: python -m tests.simulation --schedules 1 --seed {broken.seed}\n")
+            again = f"python -m tests.simulation --schedules 1 --seed {broken.seed}"
+            sys.stdout.write("\n".join([*broken.trace, "", str(broken), f"Again: {again}", ""]))
             return 1
-    took_s = time.process_time() - began
+    spent_ms = 1_000 * (time.process_time() - began) / max(1, options.schedules)
     if options.schedules == 1:
-        sys.stdout.write("\n".join(trace) + "\n")
+        sys.stdout.write("\n".join([*trace, ""]))
+    for what in sorted(tally):
+        sys.stdout.write(f"{tally[what]:8} {what}\n")
     sys.stdout.write(
-        f"{options.schedules} schedules from seed {first}: all promises kept; "
-        f"{1000 * took_s / options.schedules:.1f} ms of CPU each\n"
+        f"{options.schedules} schedules from seed {first}, {spent_ms:.1f} ms of CPU each: nothing is broken\n"
     )
     return 0
 

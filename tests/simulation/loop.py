@@ -32,6 +32,13 @@ class Process:
 _process: ContextVar[Process | None] = ContextVar("process", default=None)
 
 
+def this_process() -> Process:
+    """Whose callback this is."""
+    process = _process.get()
+    assert process is not None
+    return process
+
+
 class _Soon(asyncio.Handle):
     process: Process | None = None
 

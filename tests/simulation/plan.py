@@ -15,6 +15,7 @@ KINDS = (
     "outage",
     "cut_off",
     "stall",
+    "failover",
     "forget",
     "clock",
     "lose_news",
@@ -24,6 +25,13 @@ KINDS = (
     "cancel",
 )
 """What can go wrong. A schedule has only some of it: what always happens together is never seen apart."""
+
+
+LASTING = {"fail", "lose_news", "muddle_news", "upstream"}
+"""What goes on until the calm."""
+
+FORGETTING = {"failover", "forget"}
+"""After a failover everybody has seen that the store was away; a store that just forgets is worse than any."""
 
 
 class Action(Struct, frozen=True):
@@ -48,19 +56,51 @@ class Plan(Struct, frozen=True):
     config: Config
 
     @property
+    def forgets(self) -> bool:
+        """Whether the store may lose what it has acknowledged."""
+        return bool(self.kinds & FORGETTING)
+
+    @property
+    def upset_s(self) -> float:
+        """For so long after a mishap a worker may lose a lease because of it."""
+        lease_s = self.config.lease_s
+        again_s = lease_s + 1.0 if self.forgets else 0.0  # taken again, and then too little was found of it
+        return lease_s + 1.0 + again_s + self._stalled_s
+
+    @property
+    def taken_s(self) -> float:
+        """From the calm on, until each run is held by somebody who lives.
+
+        That are two sweeps after a lease has run out, or after what followed the last failure: no sweeps for as long
+        as a lease lasts, a late request of somebody who had given up, a lease of whoever found nothing to go on from.
+        """
+        lease_s = self.config.lease_s
+        failed_s = 2 * lease_s if self.kinds & {"fail", "outage", "cut_off", "failover"} else 0.0
+        forgot_s = 2 * lease_s if self.forgets else 0.0
+        behind_s = 2.0 if "clock" in self.kinds else 0.0
+        return lease_s + 2.0 + failed_s + forgot_s + behind_s + self._stalled_s
+
+    @property
     def bound_s(self) -> float:
-        """From the calm on, all runs have ended and all readers know it: the sum of what can be in the way."""
-        return 60.0
+        """From the calm on, until all runs have ended and all readers know it: somebody waits for an upstream, some
+        times, then one answers at its pace, and a reader hears of it at the second look at a quiet log."""
+        return self.taken_s + 45.0
+
+    @property
+    def _stalled_s(self) -> float:
+        return sum(action.for_s for action in self.actions if action.kind == "stall")
 
 
 def draw_plan(chance: random.Random) -> Plan:
     """One schedule."""
     kinds = [kind for kind in KINDS if chance.random() < 0.3]
     lasts_s = chance.uniform(0.5, 4.0)
-    actions = []
-    for kind in kinds:
-        for _ in range(chance.choice((1, 1, 2))):
-            actions.append(Action(chance.uniform(0.0, lasts_s), kind, chance.choice((0.05, 0.5, 1.8, 2.6))))
+    actions = [
+        Action(chance.uniform(0.0, lasts_s), kind, chance.choice((0.05, 0.5, 1.8, 2.6)))
+        for kind in kinds
+        if kind not in LASTING
+        for _ in range(chance.choice((1, 1, 2)))
+    ]
     actions.sort(key=lambda action: action.at_s)
     return Plan(
         kinds=frozenset(kinds),
@@ -83,8 +123,8 @@ def _config(chance: random.Random, kinds: frozenset[str]) -> Config:
         "append_bytes": chance.choice((8, 256 * 1024)),
         "commit_ms": chance.choice((0.0, 5.0)),
     }
-    if "forget" not in kinds:  # else those who wrote must come to heal before others see that a lease is over
+    if not kinds & FORGETTING:  # else those who wrote must come to heal before others see that a lease is over
         settings |= {"lease_s": 1.5, "renew_s": 0.5, "sweep_s": 0.25, "heal_s": 3.0}
-    if not kinds & {"fail", "outage", "cut_off", "lose_news", "forget"}:
+    if not kinds & {"fail", "outage", "cut_off", "lose_news"} | FORGETTING:
         settings["check_s"] = 1e6  # no news and no answer is lost, so that nobody may depend on a second look
     return Config(**settings)

@@ -66,7 +66,8 @@ class Reader:
         run_id: str,
         loop: VirtualLoop,
         chance: random.Random,
-        history: Callable[[], History | None],
+        history: Callable[[], History],
+        say: Callable[[str], None],
         blame: Callable[[str], None],
     ) -> None:
         self.name = name
@@ -83,11 +84,11 @@ class Reader:
         self._loop = loop
         self._chance = chance
         self._history = history
+        self._say = say
         self._blame = blame
 
     def __repr__(self) -> str:
-        at = self._parser.last_id or self._position
-        return f"{self.name}@{at} over {self.connections} connections, {self.connection}"
+        return f"{self.name} at {self._parser.last_id or self._position}"
 
     @property
     def is_done(self) -> bool:
@@ -122,6 +123,7 @@ class Reader:
         self.connections += 1
         self._parser.reset()
         self.follower.connected()
+        self._say(f"{self} comes to {worker}")
         gone: asyncio.Future[None] = self._loop.create_future()
         connection = self.connection = Connection(self, worker, lambda: None if gone.done() else gone.set_result(None))
         position = parse_position(self._parser.last_id) if self._parser.last_id else self._position
@@ -179,12 +181,9 @@ class Reader:
     def _check(self, position: Position) -> None:
         """It holds what was written up to there, all of it, and nothing else."""
         history = self._history()
-        assert history is not None
         assert position in history.told, f"{position} was never stored"
         told = history.told[position]
         assert held(self.follower.parts) == told, f"at {position} it holds {self.follower.parts}, not {told}"
         if self.follower.end is not None:
             end = history.ends.get(position)
             assert end is not None and end.status == self.follower.end["status"], f"{position} is no such end: {end}"
-
-

@@ -50,9 +50,7 @@ class Books(Model):
     A creation is never forgotten: of a run that is not there nothing is promised.
     """
 
-    def __init__(
-        self, clock: Callable[[], float], say: Callable[[str], None], blame: Callable[[str], None]
-    ) -> None:
+    def __init__(self, clock: Callable[[], float], say: Callable[[str], None], blame: Callable[[str], None]) -> None:
         super().__init__(clock(), run_ttl_s=1e6)
         self.histories: dict[str, History] = {}
         self.announce: Announce = lambda log_id, news, writer: None
@@ -96,7 +94,9 @@ class Books(Model):
         if read is None or not read.entries:
             return read
         sizes = accumulate(entry_bytes(entry) for entry in read.entries)
-        few = [entry for n, (entry, size) in enumerate(zip(read.entries, sizes, strict=True)) if not n or size <= max_bytes]
+        few = [
+            entry for n, (entry, size) in enumerate(zip(read.entries, sizes, strict=True)) if not n or size <= max_bytes
+        ]
         return Read(True, tuple(few), read.top)
 
     # -- writes, by whom

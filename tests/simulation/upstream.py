@@ -8,7 +8,7 @@ from typing import Literal
 from headwater.core.events import Reasoning, Text, Usage
 from headwater.core.run import RunRequest
 from headwater.providers.base import Finish, Provider, ProviderError, Step, Written
-from tests.simulation.loop import VirtualLoop
+from tests.simulation.loop import Process, VirtualLoop, this_process
 
 Trouble = Literal["cut", "error", "stall", "garbage", "unreachable"]
 TROUBLES: tuple[Trouble, ...] = ("cut", "error", "stall", "garbage", "unreachable")
@@ -19,7 +19,7 @@ FOR_EVER_S = 1e6
 class Script:
     """How a run's answer comes. Each try from the beginning has other words, as a model's has."""
 
-    def __init__(self, chance: random.Random, blame: Callable[[str], None]) -> None:
+    def __init__(self, chance: random.Random, say: Callable[[str], None], blame: Callable[[str], None]) -> None:
         self.words = chance.randint(1, 12)
         self.pace_s = chance.choice((0.002, 0.03, 0.15, 0.4))
         self.reasons = chance.random() < 0.15
@@ -32,20 +32,22 @@ class Script:
         self.whole: set[str] = set()
         """The answers that were said to be finished."""
         self.tries = 0
-        self.open = 0
-        """Connections that are under way."""
+        self.open: list[Process] = []
+        """Whose connections are under way."""
         self.chance = chance
+        self.say = say
         self.blame = blame
 
     @contextmanager
     def connection(self) -> Iterator[str]:
         """One try: the letter that its words bear."""
         self.tries += 1
-        self.open += 1
+        process = this_process()
+        self.open.append(process)
         try:
             yield chr(ord("a") + (self.tries - 1) % 26) * (1 + (self.tries - 1) // 26)
         finally:
-            self.open -= 1
+            self.open.remove(process)
 
 
 class ScriptedProvider(Provider):
@@ -84,6 +86,7 @@ class ScriptedProvider(Provider):
         trouble = script.troubles.pop() if script.troubles else None
         befalls = chance.randint(said, script.words) if trouble else -1
         text = written
+        script.say(f"{self._name} answers with {letter!r} after {written!r}: {trouble or 'well'}")
         while True:
             if said == befalls and trouble is not None:
                 if trouble == "cut":

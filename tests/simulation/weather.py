@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from typing import TypeVar
 
@@ -45,10 +46,9 @@ class Weather:
         """When a process last had reason to miss something."""
 
     def clear(self) -> None:
-        """No fault begins any more."""
-        self.failing = self.out_until = 0.0  # a stall ends when it ends: what waits in it was sent long ago
+        """No fault begins any more. Those that last end when they end."""
+        self.failing = 0.0
         self.news_lost = self.news_doubled = self.news_late_s = 0.0
-        self.cut_off.clear()
 
     def disturb(self, process: Process) -> None:
         """It failed, slept or was refused just now."""
@@ -125,10 +125,8 @@ class Link:
 
     def _take_effect(self, apply: Callable[[], T]) -> None:
         self._weather.disturb(self.process)
-        try:
+        with suppress(HeadwaterError):  # nobody hears of it
             apply()
-        except HeadwaterError:
-            pass  # nobody hears of it
 
 
 def _answer(answer: "asyncio.Future[T]", done: "T | HeadwaterError") -> None:

@@ -1,21 +1,21 @@
 """A worker of a simulated world: the real executor and the real hub, in a process that dies and freezes."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar, cast
 
 from headwater.config import Config
+from headwater.core.run import Run
 from headwater.entropy import new_tag
 from headwater.errors import StoreUnavailable
 from headwater.executor import Executor
 from headwater.hub import Hub
 from headwater.metrics import Metrics
 from headwater.providers.catalog import Catalog
-from headwater.core.run import Run
 from headwater.store.base import Created, Lease
 from headwater.store.rooms import RoomStore
 from headwater.tasks import running
-from tests.simulation.loop import Process, VirtualLoop
+from tests.simulation.loop import Process
 from tests.simulation.news import Air, SimulatedBroadcaster
 from tests.simulation.store import Books, SimulatedStore
 from tests.simulation.weather import Link, Weather
@@ -119,5 +119,3 @@ class Worker:
         self.executor.stop_cancelled(run_id)
         if cancelled is not None and cancelled.entry is not None:
             self.hub.publish(run_id, cancelled.entry)
-
-

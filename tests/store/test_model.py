@@ -306,7 +306,7 @@ def run(machine: type[StoreMachine], examples: int) -> None:
 @pytest.mark.timeout(0 if EXAMPLES else 60)
 def test_sqlite_answers_as_the_model_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "BLOCK_SEQS", 3)  # so that short logs have many blocks
-    run(SqliteMachine, 70)
+    run(SqliteMachine, 45)
 
 
 @pytest.mark.timeout(0 if EXAMPLES else 60)

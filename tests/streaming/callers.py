@@ -16,7 +16,7 @@ RUNS = "/v1/runs"
 
 _SAID = {CHAT: b'"content"', RUNS: b"event: delta"}
 
-LONG = Script(tokens=100_000, interval_s=0.005, usage="none")
+LONG = Script(tokens=10_000, interval_s=0.005, usage="none")
 SILENT = Script(fault="stall", after=3)
 """Says three words and nothing more."""
 MUTE = Script(start_s=600)

@@ -13,7 +13,7 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.anyio
 
 TRIES = 30
-LONG = Script(tokens=100_000, interval_s=0.005)
+LONG = Script(tokens=10_000, interval_s=0.005)
 
 
 async def test_thirty_cancels_in_mid_run(stage: Stage) -> None:

@@ -15,7 +15,7 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
-SUBSCRIBERS, ASLEEP = 100, 10
+SUBSCRIBERS, ASLEEP = 50, 10
 # Loopback swallows megabytes unless both ends are told not to.
 SEND_BUFFER, RECEIVE_BUFFER = 8_192, 4_096
 
@@ -87,7 +87,7 @@ async def wake_all(asleep: list[tuple[Sleeper, asyncio.Task[None]]]) -> None:
     await asyncio.gather(*(reading for _, reading in asleep))
 
 
-async def test_ten_who_sleep_cost_the_ninety_others_nothing_and_catch_up(narrow: Stage) -> None:
+async def test_ten_who_sleep_cost_the_forty_others_nothing_and_catch_up(narrow: Stage) -> None:
     run_id = await narrow.start(model="some")
     asleep = await sleepers(narrow, run_id, ASLEEP)
     others = await follow(narrow, run_id, SUBSCRIBERS - ASLEEP)

@@ -254,7 +254,7 @@ async def test_usage_is_kept_whatever_the_end(stage: Stage) -> None:
 async def test_an_estimate_counts_what_is_in_the_log(stage: Stage) -> None:
     """A cancel withdraws what was under way; the end counts none of it."""
     for _ in range(2):
-        run_id = await stage.start(Script(tokens=50_000, fault="stall", after=50_000))
+        run_id = await stage.start(Script(tokens=20_000, fault="stall", after=20_000))
         await eventually(partial(_has_output, stage, run_id), what="it speaks")
         await stage.cancel(run_id)
         run = await stage.ended(run_id)

@@ -17,10 +17,14 @@ import runpy
 import signal
 import socket
 import sys
+from importlib import import_module
 from selectors import EVENT_READ, DefaultSelector
 
+import headwater.app
 import headwater.cli
 
+# What a server imports only once it runs.
+LATER = ("anyio._backends._asyncio", "anyio.streams.tls", "certifi", "uvicorn.lifespan.off")
 STARTED = b"started %d\n"
 ENDED = b"ended %d\n"
 
@@ -85,7 +89,16 @@ def become(line: socket.socket) -> None:
         line.sendall(STARTED % os.getpid())
 
 
+def prepare() -> None:
+    """Do once what each child would do at its start, and what is the same for all of them."""
+    for name in LATER:
+        import_module(name)
+    corpus = headwater.app.load_corpus()
+    headwater.app.load_corpus = lambda: corpus
+
+
 def main() -> None:
+    prepare()
     gc.collect()
     gc.freeze()  # what the imports made stays shared with the children
     with socket.socket(fileno=int(sys.argv[1])) as control:

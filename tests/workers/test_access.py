@@ -18,7 +18,7 @@ from tests.workers.guarded import config_of, guarded, key_of
 
 pytestmark = pytest.mark.anyio
 
-LONG = Script(tokens=100_000, interval_s=0.02)
+LONG = Script(tokens=3_000, interval_s=0.02)
 
 
 async def test_a_new_key_and_a_new_ticket_are_good_everywhere_at_once(tmp_path: Path, redis_url: str) -> None:

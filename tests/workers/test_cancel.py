@@ -17,7 +17,7 @@ from tests.workers.cluster import QUICK, Cluster
 pytestmark = pytest.mark.anyio
 
 TRIES = 12
-LONG = Script(tokens=100_000, interval_s=0.005)
+LONG = Script(tokens=10_000, interval_s=0.005)
 SILENT = Script(fault="stall", after=3)
 """Its producer writes nothing more, so that only a renewal could tell it of the cancel."""
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 # Tops are compared often, so that readers of a run that can be neither read nor ended need not wait long.
 SETTINGS: dict[str, Any] = QUICK | {"check_s": 0.5}
 SCRIPT = Script(tokens=150, interval_s=0.01)
-LONG = Script(tokens=100_000, interval_s=0.01)
+LONG = Script(tokens=6_000, interval_s=0.01)
 TOLD_S = 12.0  # above leases, sweeps and a slow machine; who has heard nothing by then never will
 GAVE_UP = ("failed", "internal_error")
 REFUSED = (500, "damaged_log")

@@ -45,6 +45,11 @@ class Asker:
             async for piece in response.aiter_text():
                 self.received += piece
 
+    @property
+    def text(self) -> str:
+        """The answer, if what was received is a whole one."""
+        return self.received
+
     async def warm_up(self) -> None:
         """Have a connection open, so that it is there when the port is closed."""
         assert (await self._client.get("/healthz")).status_code == 200
@@ -62,7 +67,6 @@ class Streaming(Asker):
 
     @property
     def text(self) -> str:
-        """What it was told, if that is an answer and its end."""
         *chunks, done = [line.removeprefix("data: ") for line in self.received.splitlines() if line.startswith("data")]
         assert done == "[DONE]"
         deltas = [json.loads(chunk)["choices"][0] for chunk in chunks]
@@ -88,10 +92,6 @@ class Plain(Asker):
 
     def __init__(self, worker: ServerProcess) -> None:
         super().__init__(worker, "/v1/runs?format=text", input="a")
-
-    @property
-    def text(self) -> str:
-        return self.received
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from tests.workers.guarded import guarded, key_of
 
 pytestmark = pytest.mark.anyio
 
-LONG = Script(tokens=100_000, interval_s=0.02)
+LONG = Script(tokens=3_000, interval_s=0.02)
 
 
 async def statuses(cluster: Cluster, key: str, count: int, path: str, body: object = None) -> Counter[int]:

@@ -198,8 +198,8 @@ class ProducerLog:
         self._pending.clear()
         self.waiting_bytes = 0
         if top.seq < self.top.seq:
-            # What is withdrawn may have been stored before it was lost, and readers may hold it, even if its answer never
-            # came: no position of theirs may join what is written in its place.
+            # What is withdrawn may have been stored before it was lost, and readers may hold it, even if its answer
+            # never came: no position of theirs may join what is written in its place.
             self.tag = self.tag % TAG_MAX + 1
         del self._history[kept:]
         self.top = self.stored = top

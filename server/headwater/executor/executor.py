@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from headwater.config import Config
 from headwater.core.events import End, Entry
@@ -320,26 +319,29 @@ class Executor:
         not_before = 0.0
         while True:
             await asyncio.sleep(self._config.sweep_s)
-            if loop.time() < not_before:
-                continue
             try:
-                await self._sweep()
+                await self._sweep(take=loop.time() >= not_before)
             except StoreUnavailable:
-                # An outage starts the count again, and living producers are given time to renew their leases.
+                # An outage starts the count again, and from its end on living producers are given time to come back.
                 self._abandoned.clear()
                 not_before = loop.time() + self._config.lease_s
 
     async def _heal_for_ever(self) -> None:
+        tries = 0
         while True:
-            await asyncio.sleep(HEAL_EVERY_S)
-            with suppress(StoreUnavailable):
+            # After a failure soon again: what a failover has lost must be there before others' sweeps.
+            await asyncio.sleep(full_jitter(tries, base_s=0.05, cap_s=0.2) if tries else HEAL_EVERY_S)
+            try:
                 await self._healing.compare()
+                tries = 0
+            except StoreUnavailable:
+                tries += 1
 
-    async def _sweep(self) -> None:
-        """Take what was let go of, and what two answered sweeps in a row showed to be nobody's."""
+    async def _sweep(self, *, take: bool) -> None:
+        """Take what was let go of, and, where it is time, what two answered sweeps in a row showed to be nobody's."""
         stale = [s for s in await self._store.stale(SWEEP_MAX) if not self._is_here(s)]
         for one in stale:
-            if one.released or self._abandoned.get(one.run_id) == one.token:
+            if one.released or (take and self._abandoned.get(one.run_id) == one.token):
                 self.wake(one.run_id, one.token)
         self._abandoned = {one.run_id: one.token for one in stale}
 

@@ -37,6 +37,7 @@ class Cursor:
     __slots__ = (  # of 10,000 that are silent, each
         "_ahead",
         "_announced",
+        "_asks",
         "_epoch",
         "_keep_alive",
         "_missed_call",
@@ -88,6 +89,7 @@ class Cursor:
         self._replaces = False
         self._announced: Status | None = None
         self._keep_alive = False
+        self._asks = False
         self._missed_call = False
         self._waiter: asyncio.Future[None] | None = None
         self._ahead: bytes | None = None
@@ -106,6 +108,11 @@ class Cursor:
             return
         if self.line is None or not self._write_through(self.line):
             self._waiter.set_result(None)
+
+    def ask_again(self) -> None:
+        """Ask the store what no news has brought."""
+        self._asks = True
+        self.wake()
 
     def _write_through(self, line: Line) -> bool:
         """Write what the window has, without the task; False where the task must see to it."""
@@ -267,10 +274,11 @@ class Cursor:
         if self.position is None:
             return await self._read_snapshot()
         got = self.log.window.read(self.position, self.format.key, self.format.encode)
-        if got is Miss.NOTHING_NEW:
-            return None
         if got is Miss.ELSEWHERE:
             return await self._read_store(self.position)
+        self.waits_for_store = False
+        if got is Miss.NOTHING_NEW:
+            return None
         assert not isinstance(got, Miss)
         self.position, frame = got
         self._verified = True
@@ -283,9 +291,11 @@ class Cursor:
         return frame or Frame(b"")
 
     async def _read_store(self, position: Position) -> Frame | None:
+        top, asks, self._asks = self.log.window.top, self._asks, False
+        if self._verified and not asks and (position.seq > top.seq or position == top):
+            self.waits_for_store = True  # a read from it was ahead of the news, or of a history that is no more
+            return None
         self.waits_for_store = False
-        if self._verified and position.seq >= self.log.window.top.seq:
-            return None  # a read from the store was ahead of the news
         read = await self.log.store.read(self.log.head.id, position, self._read_bytes)
         if read is None:
             self.let_go("gone")

@@ -342,7 +342,7 @@ class Hub:
         elif now - cursor.written_at >= self._config.keep_alive_s:
             cursor.keep_alive()
         elif cursor.waits_for_store:
-            cursor.wake()
+            cursor.ask_again()
 
     async def _close_idle(self, now: float) -> None:
         idle = [

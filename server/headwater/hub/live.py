@@ -58,7 +58,7 @@ class LiveLog:
         self.users = 0
         self.idle_since: float | None = None
         self.produced_here = False
-        self._followers: set[Cursor] = set()
+        self._followers: dict[Cursor, None] = {}
         self.begun = asyncio.Event()
         """It holds something to be shown, or nothing more will come."""
         self.ended = asyncio.Event()
@@ -235,7 +235,7 @@ class LiveLog:
         self._wake()
 
     def _wake(self) -> None:
-        wake_all(self._followers, self._loop)
+        wake_all(self._followers.keys(), self._loop)
 
     # -- the store
 
@@ -365,18 +365,18 @@ class LiveLog:
 
     @property
     def followers(self) -> Collection["Cursor"]:
-        """Who is woken when there is something new."""
-        return self._followers
+        """Who is woken when there is something new, in the order in which they came."""
+        return self._followers.keys()
 
     def add_follower(self, follower: "Cursor") -> None:
         """Wake it from now on."""
-        self._followers.add(follower)
+        self._followers[follower] = None
         self._set_window()
 
     def remove_follower(self, follower: "Cursor") -> bool:
         """Wake it no more; whether it was woken until now."""
         known = follower in self._followers
-        self._followers.discard(follower)
+        self._followers.pop(follower, None)
         self._set_window()
         return known
 
