@@ -17,8 +17,8 @@ from tests.support.upstream import Exchange, Script
 # Attempts at the end of a log that brought nothing, after which the next takeover gives a run up: it kills its workers.
 FRUITLESS = 2
 ATTEMPTS_MAX = 10
-# Of a history that is lost whoever has seen its end is not told; the producer lives on for this long to write it again.
-HEAL_S = 10.0
+# What was acknowledged before a primary died reaches a slow subscriber up to so long after.
+UNDER_WAY_S = 3.0
 
 Failure = tuple[Failing, str]
 
@@ -46,7 +46,7 @@ class Checks:
     async def _check(self, asked: Asked) -> None:
         where = self.world.where(self.world.chance(f"check/{asked.id}"))
         response = await self.world.ask(where, "GET", f"/v1/runs/{asked.id}")
-        bereft = any(window.holds(asked.started_at - HEAL_S, _last_seen(asked)) for window in self.windows)
+        bereft = any(window.holds(asked.started_at, _last_seen(asked)) for window in self.windows)
         if response.status_code == 404:
             if any(window.holds(asked.started_at, asked.created_at) for window in self.windows):
                 self.tally.lost_runs += 1
@@ -99,7 +99,7 @@ class Checks:
         """Whether it was told the end of a history that was lost afterwards: nobody can tell it any more."""
         if not subscriber.done or stored.lost is None or subscriber.place == stored.end_position:
             return False
-        return any(window.holds(subscriber.ended_at, subscriber.ended_at) for window in self.windows)
+        return any(window.holds(subscriber.ended_at - UNDER_WAY_S, subscriber.ended_at) for window in self.windows)
 
     def _measure(self, asked: Asked, subscriber: Subscriber) -> None:
         self.tally.pause_s = max(self.tally.pause_s, subscriber.pause_s)

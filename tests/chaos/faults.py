@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from typing import Any, Final
 
 from headwater.core.events import Entry, Text, encode_events
-from headwater.core.position import Position
 from headwater.errors import StoreUnavailable
 from headwater.store.base import Append, Outcome
 from tests.chaos.load import Asked, Load
@@ -261,7 +260,6 @@ class Havoc:
             events = (Text(MARK_OF_STRANGERS),)
             entry = Entry(top, top.seq + 1, tag, events)
             item = Append(run.id, run.token - 1, entry, encode_events(events))
-            assert entry.position == Position(top.seq + 1, tag)
             (result,) = await self.world.store.append([item])
             if result.outcome not in (Outcome.FENCED, Outcome.ENDED, Outcome.GONE):
                 self.tally.fail("stale writes taken", f"{run.id}: {result.outcome} with token {run.token - 1}")

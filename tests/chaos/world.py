@@ -15,6 +15,7 @@ import httpx2
 
 from headwater.redis_client import RedisClient
 from headwater.store.redis import RedisStore
+from headwater.store.redis.keys import Keys
 from tests.chaos.questions import MODELS_FILE, STORIES, load_answers
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.redis_server import RedisSentinel, RedisServer, sentinel
@@ -251,9 +252,9 @@ class World:
 
     async def holder(self, run_id: str) -> str:
         """Who signed the newest lease of the run; empty if nobody has, or where there is no Redis."""
-        if self._links is None or self._store is None:
+        if self._links is None:
             return ""
-        name = await self._links.one(("HGET", self._store._place.keys.run(run_id), "holder"))
+        name = await self._links.one(("HGET", Keys(self.prefix).run(run_id), "holder"))
         return name.decode() if name else ""
 
     async def learn_name(self, worker: Worker) -> None:

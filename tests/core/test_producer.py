@@ -153,7 +153,7 @@ def test_a_cancel_withdraws_what_the_store_lacks() -> None:
     assert not log.has_more
     assert log.waiting_bytes == 0
     log.finish(End("completed", "stop", usage=USAGE))
-    assert store(log) == entry(kept.position, TAG, End("cancelled", usage=USAGE))
+    assert store(log) == entry(kept.position, TAG + 1, End("cancelled", usage=USAGE))
     assert log.ended
 
 
@@ -165,15 +165,18 @@ def test_a_cancel_overtakes_an_end(sent: bool) -> None:
     log.finish(End("completed", "stop", usage=USAGE))
     log.next_entry()
     log.answered(Answer.CANCELLED, START)
-    assert store_all(log) == [entry(START, TAG, End("cancelled", usage=USAGE))]
+    assert store_all(log) == [entry(START, TAG + 1, End("cancelled", usage=USAGE))]
 
 
 def test_output_is_dropped_but_never_an_end() -> None:
-    """Whoever stops a run may come after its end was said: without it the run would never end."""
+    """Whoever cancels a run may come after its end was said: without it the run would never end.
+
+    Nor is it what it was: should the store forget the cancel, it would be taken for the end of a whole answer.
+    """
     log = a_log("a", "b")
     log.finish(End("completed", "stop"))
     log.drop_pending()
-    assert store_all(log) == [entry(START, TAG, End("completed", "stop"))]
+    assert store_all(log) == [entry(START, TAG, End("cancelled"))]
 
 
 def test_what_is_under_way_is_not_dropped() -> None:
@@ -220,6 +223,27 @@ def test_after_a_cancel_lost_history_is_not_joined_again() -> None:
     assert end.position != Position(2, TAG)
 
 
+def test_after_a_cancel_nothing_joins_that_may_have_been_stored() -> None:
+    """Its answer never came, and the store has lost it: other workers' readers may have seen it all the same."""
+    log = a_log("a")
+    kept = store(log)
+    log.add(Text("b"))
+    lost = log.next_entry()
+    log.answered(Answer.CANCELLED, kept.position)
+    log.finish(End("cancelled"))
+    assert lost is not None and store(log).position != lost.position
+
+
+def test_an_answer_that_comes_after_the_loss_changes_nothing() -> None:
+    log = a_log("a")
+    sent = log.next_entry()
+    assert sent is not None
+    log.lose()
+    assert log.answered(Answer.STORED, sent.position) is None
+    assert log.answered(Answer.BEHIND, START) is None
+    assert log.lost and not log.has_more
+
+
 # -- what it cost
 
 
@@ -257,7 +281,7 @@ def test_an_end_that_waits_counts_anew_what_is_left_before_it() -> None:
     log.finish(End("incomplete", reason="upstream_cut", usage=log.usage()))
     log.drop_pending()
     end = store_all(log)[-1].events[-1]
-    assert end == End("incomplete", reason="upstream_cut", usage=Usage(output_tokens=2, estimated=True))
+    assert end == End("cancelled", usage=Usage(output_tokens=2, estimated=True))
 
 
 @pytest.mark.parametrize("said", ["before", "after"])

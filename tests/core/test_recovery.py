@@ -72,7 +72,7 @@ def test_what_the_model_or_we_decided_does_not() -> None:
     for reason in ("length", "content_filter", "producer_lost", "drained"):
         assert not may_pass(broken(reason), continuing=True)
     for status in ("completed", "cancelled"):
-        assert not may_pass(End(status), continuing=True)  # type: ignore[arg-type]
+        assert not may_pass(End(status), continuing=True)
 
 
 @pytest.mark.parametrize(

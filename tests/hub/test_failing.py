@@ -90,7 +90,7 @@ async def test_a_run_that_ended_is_counted_though_nobody_could_be_told(store: Fo
 
     (entry,) = log_of([(7, [End("completed", "stop")])])
     with pytest.raises(ZeroDivisionError):
-        executor._on_stored(cast(Production, Produced()), entry)
+        executor._on_stored(cast(Production, Produced()), entry, True)
     assert ended == [run.id]
     assert metrics.runs_ended.labels(run.model, "completed", "")._value.get() == 1
 

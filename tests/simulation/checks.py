@@ -60,9 +60,10 @@ def _check_reader(world: "World", reader: Reader, row: Row) -> None:
     at, history = reader.end_position, world.books.histories[row.run.id]
     if row.top == at:
         return
-    writer = history.writers[at.tag]
-    producer = next(worker for worker in world.workers if worker.process.name == writer.name)
-    may_be_lost = producer.process.dead or row.run.cancelled or world.plan.kinds & TOO_LATE
+    dead = {worker.process.name for worker in world.workers if worker.process.dead}
+    may_be_lost = (
+        row.run.cancelled or world.plan.kinds & TOO_LATE or dead & {by.name for by in history.writers.values()}
+    )
     if at in history.forgotten and may_be_lost:
         world.tally["ends that a store forgot for good"] += 1
     else:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from headwater.core.lifecycle import ENDED
 from tests.simulation.plan import Action
 from tests.simulation.store import LAG_WRITES
 from tests.simulation.worker import Reset, Worker
@@ -46,13 +47,12 @@ class Mishaps:
 
     def _act(self, action: Action) -> None:
         world, now = self._world, self._world.loop.time()
-        chance, weather, worker = world.chance, world.weather, world.some_worker()
+        chance, weather, worker = world.chance, world.weather, self._victim()
         until = now + action.for_s
         world.say(f"{action.kind}: {worker}, {action.for_s:g} s")
         match action.kind:
             case "kill":
-                worker.kill()
-                world.start_worker()
+                self._kill(worker)
             case "freeze":
                 world.loop.freeze(worker.process)
                 world.loop.call_at(now + 2 * action.for_s, self._thaw, worker)  # for longer than any lease lasts
@@ -81,9 +81,23 @@ class Mishaps:
             case "cancel":
                 world.do(world.cancel(f"run_{chance.randrange(world.plan.runs)}"))
 
+    def _victim(self) -> Worker:
+        """Rather one that has something to lose."""
+        world = self._world
+        busy = {world.books.holders.get(row.run.id) for row in world.books.rows if row.run.status not in ENDED}
+        those = [worker for worker in world.workers if worker.is_well and worker.process.name in busy]
+        return world.chance.choice(those) if those and world.chance.random() < 0.7 else world.some_worker()
+
     def _forget(self) -> None:
-        self._world.books.forget(self._world.chance.randint(1, LAG_WRITES))
-        self._upset_at = self._world.loop.time()
+        world = self._world
+        world.books.forget(world.chance.randint(1, LAG_WRITES))
+        self._upset_at = world.loop.time()
+        if "kill" in world.plan.kinds and world.chance.random() < 0.3:
+            self._kill(self._victim())  # it ran where the old primary did
+
+    def _kill(self, worker: Worker) -> None:
+        worker.kill()
+        self._world.start_worker()
 
     def _thaw(self, worker: Worker) -> None:
         if worker.process.frozen and not worker.process.dead:

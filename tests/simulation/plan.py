@@ -27,6 +27,16 @@ KINDS = (
 """What can go wrong. A schedule has only some of it: what always happens together is never seen apart."""
 
 
+THEMES = (
+    {"forget", "kill", "lose_news"},
+    {"forget", "freeze", "deafen"},
+    {"failover", "cancel", "fail"},
+    {"freeze", "muddle_news"},
+    {"stall", "freeze"},
+    {"kill", "upstream", "drain"},
+    {"lose_news", "muddle_news", "deafen"},
+)
+"""What is worst together."""
 LASTING = {"fail", "lose_news", "muddle_news", "upstream"}
 """What goes on until the calm."""
 
@@ -93,8 +103,9 @@ class Plan(Struct, frozen=True):
 
 def draw_plan(chance: random.Random) -> Plan:
     """One schedule."""
-    kinds = [kind for kind in KINDS if chance.random() < 0.3]
-    lasts_s = chance.uniform(0.5, 4.0)
+    theme = chance.choice((*THEMES, set[str]()))
+    kinds = [kind for kind in KINDS if kind in theme or chance.random() < 0.2]
+    lasts_s = chance.uniform(0.5, 3.0)
     actions = [
         Action(chance.uniform(0.0, lasts_s), kind, chance.choice((0.05, 0.5, 1.8, 2.6)))
         for kind in kinds

@@ -33,8 +33,8 @@ from tests.simulation.history import History, Writer
 from tests.simulation.weather import Link
 from tests.store.model import Model, Row
 
-# As many writes as a replica may lag: a failover forgets at most these.
-LAG_WRITES = 12
+# As far as a replica may lag: a failover forgets at most this.
+LAG_WRITES, LAG_S = 12, 2.0
 
 Announce = Callable[[str, Entry | Status, str], None]
 """A log's id, what happened to it, and the worker that wrote it."""
@@ -64,7 +64,7 @@ class Books(Model):
         self._clock = clock
         self._say = say
         self._blame = blame
-        self._undo: deque[tuple[Row, Row]] = deque(maxlen=LAG_WRITES)
+        self._undo: deque[tuple[float, Row, Row]] = deque(maxlen=LAG_WRITES)
         self._writer = Writer("", 0)
 
     def find(self, run_id: str) -> Row | None:
@@ -73,8 +73,11 @@ class Books(Model):
 
     def forget(self, writes: int) -> None:
         """Lose the last so many writes."""
-        for _ in range(min(writes, len(self._undo))):
-            row, before = self._undo.pop()
+        since = self._clock() - LAG_S
+        for _ in range(writes):
+            if not self._undo or self._undo[-1][0] < since:
+                return
+            _, row, before = self._undo.pop()
             history = self.histories[row.run.id]
             for event_position in {position for _, position in row.events} - {at for _, at in before.events}:
                 history.forgotten.add(event_position)
@@ -86,7 +89,7 @@ class Books(Model):
         if row is not None:
             before = Row(**row.__dict__)
             before.log = list(row.log)
-            self._undo.append((row, before))
+            self._undo.append((self._clock(), row, before))
 
     def read_some(self, run_id: str, after: Position, max_bytes: int) -> Read | None:
         """`read`, of about so many bytes."""

@@ -21,7 +21,7 @@ class Script:
 
     def __init__(self, chance: random.Random, say: Callable[[str], None], blame: Callable[[str], None]) -> None:
         self.words = chance.randint(1, 12)
-        self.pace_s = chance.choice((0.002, 0.03, 0.15, 0.4))
+        self.pace_s = chance.choice((0.002, 0.03, 0.1, 0.2, 0.4))
         self.reasons = chance.random() < 0.15
         """It thinks aloud before it speaks, so that it cannot be continued."""
         self.continues = {"main": chance.random() < 0.6, "backup": chance.random() < 0.6}

@@ -22,6 +22,7 @@ from selectors import EVENT_READ, DefaultSelector
 
 import headwater.app
 import headwater.cli
+from headwater.providers.demo_corpus import load_corpus
 
 # What a server imports only once it runs.
 LATER = ("anyio._backends._asyncio", "anyio.streams.tls", "certifi", "uvicorn.lifespan.off")
@@ -93,8 +94,8 @@ def prepare() -> None:
     """Do once what each child would do at its start, and what is the same for all of them."""
     for name in LATER:
         import_module(name)
-    corpus = headwater.app.load_corpus()
-    headwater.app.load_corpus = lambda: corpus
+    corpus = load_corpus()
+    setattr(headwater.app, load_corpus.__name__, lambda: corpus)
 
 
 def main() -> None:
