@@ -58,6 +58,14 @@ def test_a_document_is_not_continued(kind: str, sound: bool) -> None:
     assert shown(Text("{")).may_be_continued(request, 100) is sound
 
 
+@pytest.mark.parametrize(
+    "extra", [{"format": "json"}, {"guided_json": {}}, {"response_format": {"type": "json_object"}}]
+)
+def test_nor_is_one_that_an_upstream_was_asked_for_in_its_own_words(extra: dict[str, Any]) -> None:
+    assert not shown(Text("{")).may_be_continued(RunRequest(input="hello", extra=extra), 100)
+    assert shown(Text("a")).may_be_continued(RunRequest(input="hello", extra={"top_k": 4}), 100)
+
+
 def test_the_limit_counts_bytes() -> None:
     assert shown(Text("ä")).may_be_continued(ASKED, 2)
     assert not shown(Text("ä")).may_be_continued(ASKED, 1)

@@ -22,6 +22,20 @@ _PASSING: Final = frozenset(
 )
 # What an upstream says of the request, which another would say, too; 429 and 5xx speak of itself.
 _REFUSED: Final = frozenset({400, 413, 422})
+# How upstreams are asked, in `extra`, for a document of a given form.
+_FORMS: Final = frozenset(
+    {
+        "format",
+        "grammar",
+        "guided_choice",
+        "guided_grammar",
+        "guided_json",
+        "guided_regex",
+        "json_schema",
+        "response_format",
+        "structured_outputs",
+    }
+)
 # Workers that may die over one run, one after the other, without a token from any: more are no accident.
 DEATHS_MAX: Final = 3
 
@@ -63,11 +77,12 @@ class Shown:
     def may_be_continued(self, request: RunRequest, max_bytes: int) -> bool:
         """Whether going on is sound: a model that is given the beginning of such an answer writes the rest of it.
 
-        Not where it has begun to think or to call a tool, nor where it owes a JSON document: no upstream that is
-        known goes on in the midst of those.
+        Not where it has begun to think or to call a tool, nor where it owes a document of some form: no upstream that
+        is known goes on in the midst of those.
         """
-        wanted = (request.response_format or {}).get("type", "text")
-        return self._is_text and wanted == "text" and len(self.text.encode()) <= max_bytes
+        form = (request.response_format or {}).get("type", "text")
+        free = form == "text" and _FORMS.isdisjoint(request.extra or ())
+        return self._is_text and free and len(self.text.encode()) <= max_bytes
 
 
 def may_pass(end: End, *, continuing: bool) -> bool:
