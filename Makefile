@@ -34,9 +34,15 @@ coverage: .venv/.test .venv/.litellm .venv/.node ## run the tests, and see what 
 	$(BIN)/pytest -n 4 --dist worksteal --cov --cov-report term $(ARGS)
 
 check: .venv/.browser .venv/.js ## lint, formatting, types, the direction of imports
+	@$(MAKE) --no-print-directory --jobs 2 check-types check-rest
+
+.PHONY: check-types check-rest
+check-types:
+	$(BIN)/mypy
+
+check-rest:
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	@if [ -e .venv/.js ]; then echo 'tsc, in clients/js'; cd clients/js && npm run --silent check; \
 	else echo 'NOT CHECKED: clients/js, for there is no Node 20 or newer with npm' >&2; fi

@@ -7,9 +7,12 @@ import argparse
 import asyncio
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -32,9 +35,10 @@ def main() -> int:
     tally = Tally()
     try:
         if options.only:
-            uvloop.run(SCENARIOS[options.only](directory, options.seed, options.times, tally))
+            play = SCENARIOS[options.only](directory, options.seed, options.times, tally)
         else:
-            uvloop.run(_chaos(directory, options.seed, options.minutes * 60, options.workers, tally))
+            play = _chaos(directory, options.seed, options.minutes * 60, options.workers, tally)
+        uvloop.run(_leaving_nothing(play))
     except (KeyboardInterrupt, asyncio.CancelledError):
         shutil.rmtree(directory, ignore_errors=True)
         return 130
@@ -45,6 +49,13 @@ def main() -> int:
     (directory / "failures.txt").write_text("\n\n".join(tally.failures))
     sys.stdout.write(f"\n{tally.described()}\n\nAll of them, and the workers' logs, are in {directory}\n")
     return 1
+
+
+async def _leaving_nothing(play: Coroutine[Any, Any, None]) -> None:
+    """Let SIGTERM leave no process behind, as Ctrl-C does."""
+    task = asyncio.ensure_future(play)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await task
 
 
 async def _chaos(directory: Path, seed: str, seconds: float, workers: int, tally: Tally) -> None:

@@ -83,7 +83,7 @@ class Checks:
     def _subscribers(self, asked: Asked, stored: Stored) -> Iterator[Failure]:
         for subscriber, error in asked.problems:
             what = f"{subscriber!r}: {type(error).__name__}: {error}"
-            yield _kind_of(error), what
+            yield kind_of(error), what
         failed = {id(subscriber) for subscriber, _ in asked.problems}
         for subscriber in asked.subscribers:
             self._measure(asked, subscriber)
@@ -102,7 +102,8 @@ class Checks:
         return any(window.holds(subscriber.ended_at - UNDER_WAY_S, subscriber.ended_at) for window in self.windows)
 
     def _measure(self, asked: Asked, subscriber: Subscriber) -> None:
-        self.tally.pause_s = max(self.tally.pause_s, subscriber.pause_s)
+        pauses_s, kind = self.tally.pauses_s, subscriber.kind
+        pauses_s[kind] = max(pauses_s.get(kind, 0.0), subscriber.pause_s)
         for killed_at in asked.killed_at.values():
             heard = [at for at in subscriber.resumed_at.values() if at > killed_at]
             if not heard:
@@ -189,7 +190,7 @@ def _last_seen(asked: Asked) -> float:
     return max((subscriber.ended_at for subscriber in asked.subscribers), default=0.0) or float("inf")
 
 
-def _kind_of(error: BaseException) -> Failing:
+def kind_of(error: BaseException) -> Failing:
     """A gap and an overlap are told apart by where the reader was."""
     text = str(error)
     if "a repeat" in text:

@@ -60,13 +60,13 @@ class Promise(Struct, frozen=True):
     """What is shown may be withdrawn, and the whole follows."""
 
     falls_back: bool = False
-    """There is another upstream to ask."""
+    """There is another upstream to ask, beside the one that fails."""
 
 
 PROMISES: Final[Mapping[str, Promise]] = {
     "demo": Promise(continues=True),
     "steady": Promise(continues=True, falls_back=True),
-    "absent": Promise(continues=True, falls_back=True),
+    "absent": Promise(continues=True),
     "anew": Promise(continues=False, restarts=True),
     "brittle": Promise(continues=False),
 }
@@ -90,13 +90,16 @@ FAULTS: Final[Mapping[str, list[Fault]]] = {
     "no [DONE]": [{"done": False}],
     "[DONE] without a reason": [{"fault": "done", "after": 9}],
     "[DONE] after an error": [{"fault": "error_done", "after": 9}],
+    "content filter": [{"finish_reason": "content_filter"}],
     "refusal to continue": [{"fault": "cut", "after": 9}, {"continuing": "refuse"}],
     "flapping": [{"status": 503}, {"fault": "cut", "after": 3}, {"fault": "cut", "after": 5}],
 }
 """What the upstream does to the first requests for an answer."""
 
-NEEDING_FALLBACKS: Final = ("silence before headers",)
-"""After which nothing is asked again of the same upstream."""
+FINAL_FAULTS: Final = ("silence before headers", "refusal to continue")
+"""After which the same upstream is not asked again: another must answer, if there is one."""
+FINAL_WORDS: Final = ("content filter",)
+"""The upstream's own end, which nobody overrules."""
 
 # Of a story that is told in rooms, where a script cannot come with the request: one for each model.
 _STORY: Final = Script(tokens=60, interval_s=0.05)
@@ -121,7 +124,7 @@ class Question(Struct, frozen=True):
     def whole(self) -> bool:
         """Whether all of it comes at last, unless it is cancelled."""
         promise = self.promise
-        fails = self.fault in NEEDING_FALLBACKS and not promise.falls_back
+        fails = self.fault in FINAL_WORDS or (self.fault in FINAL_FAULTS and not promise.falls_back)
         return (promise.continues or promise.restarts) and not fails
 
 

@@ -50,7 +50,8 @@ class Tally:
     """Subscribers that had the end of a history that was lost."""
     continued_s: list[float] = field(default_factory=list)
     """From each kill to what each subscriber heard next of a run that the dead worker produced."""
-    pause_s: float = 0.0
+    pauses_s: dict[str, float] = field(default_factory=dict)
+    """The longest time without an event of a run, by the kind of subscriber."""
     notes: list[str] = field(default_factory=list)
     """What a scenario has to say beside."""
 
@@ -77,7 +78,7 @@ class Tally:
             ("runs lost with a primary", self.lost_runs),
             ("ends of a lost history", self.told_anew),
             ("time to continue after a kill", quantiles(self.continued_s)),
-            ("longest pause", f"{self.pause_s:.2f} s"),
+            *((f"longest pause: {kind}", f"{pause_s:.2f} s") for kind, pause_s in sorted(self.pauses_s.items())),
             *((f"{name} (0)", self.failings[name]) for name in FAILINGS),
             ("seed", seed),
         ]

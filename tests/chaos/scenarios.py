@@ -25,6 +25,8 @@ KILL_S = (0.02, 4.0)  # of an answer of
 ANSWER_S = 6.0
 FOLLOWING = ("native", "ndjson", "client", "chat", "responses", "text")
 
+_REFUSED = "refused connection"
+
 ROLLING_SUBSCRIBERS = 3
 ROLLING_AT_ONCE = 40  # runs
 
@@ -130,21 +132,25 @@ async def failover(directory: Path, seed: str, times: int, tally: Tally) -> None
 
 
 async def upstream(directory: Path, seed: str, times: int, tally: Tally) -> None:
-    """Each of the upstreams' faults, on models that can be continued, begun anew, or neither; once each."""
+    """Each of the upstreams' faults, on models that can be continued, begun anew, or neither; once each.
+
+    An upstream that is not there has a model of its own, with the same fallback as the first.
+    """
     models = ("steady", "anew", "brittle")
     async with World(directory, seed, store="sqlite") as world, showing(tally, 20.0):
         load = Load(world, "upstream", tally)
         rows: dict[tuple[str, str], Asked] = {}
         async with played(load, ()):
-            for fault in FAULTS:
-                for model in models:
+            for fault in ("", *FAULTS):
+                for model in models if fault else ("absent",):
                     chance = world.chance(f"{fault}/{model}")
                     question = scripted(f"{fault}/{model}", model, chance, seconds=1.5, fault=fault)
                     asked = rows[fault, model] = await load.ask(question, chance)
                     for kind in ("native", "chat"):
                         load.follow(asked, kind, chance)
-        width = max(map(len, FAULTS))
+        width = max(map(len, (_REFUSED, *FAULTS)))
         tally.notes.append(f"{'fault':<{width}}  " + "  ".join(f"{model:<38}" for model in models))
+        tally.notes.append(f"{_REFUSED:<{width}}  {await _outcome(world, rows['', 'absent'])}")
         for fault in FAULTS:
             told = [await _outcome(world, rows[fault, model]) for model in models]
             tally.notes.append(f"{fault:<{width}}  " + "  ".join(f"{one:<38}" for one in told))

@@ -13,6 +13,7 @@ import httpx2
 from headwater.formats.openai import response_id
 from tests.chaos.stored import Stored
 from tests.chaos.subscribers import DEADLINE_S, Subscriber, Where
+from tests.chaos.world import is_lost
 from tests.support.sse import EventStreamParser, Follower, Message
 from tests.support.waiting import lasting
 
@@ -47,7 +48,9 @@ class Stream(Subscriber):
                 else:
                     body = await response.aread()
                     raise AssertionError(f"{path} {headers} was answered with {response.status_code} {body[:300]!r}")
-        except httpx2.TransportError:
+        except Exception as error:
+            if not is_lost(error):
+                raise
             return await self.broke()
         self.closed()
 
@@ -150,7 +153,9 @@ class PlainText(Stream):
         await super().broke()
         try:
             response = await self._client.get(f"{self.where()}/v1/runs/{self.run_id}")
-        except httpx2.TransportError:
+        except Exception as error:
+            if not is_lost(error):
+                raise
             return
         run = response.json()
         if response.status_code == 200 and run["status"] in ENDED and run["status"] != "completed":

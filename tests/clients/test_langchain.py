@@ -24,7 +24,7 @@ def model(scene: Scene, name: str, *, responses: bool, **options: Any) -> ChatOp
     return ChatOpenAI(
         model=name,
         base_url=scene.url,
-        api_key=KEY,  # type: ignore[arg-type]
+        api_key=KEY,
         max_retries=0,
         timeout=DEADLINE_S,
         use_responses_api=responses,

@@ -134,14 +134,14 @@ async def by_chat(place: Place, question: str) -> str:
     )
     async with raw.parse() as stream:
         await anext(aiter(stream))
-    return raw.headers["headwater-run"]
+    return str(raw.headers["headwater-run"])
 
 
 async def by_responses(place: Place, question: str) -> str:
     raw = await place.sdk.responses.with_raw_response.create(model="wild", input=question, stream=True)
     async with raw.parse() as stream:
         await anext(aiter(stream))
-    return raw.headers["headwater-run"]
+    return str(raw.headers["headwater-run"])
 
 
 STARTERS = {"native": by_native, "chat": by_chat, "responses": by_responses}

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from tests.clients.scene import MODELS, SUMS, TOOL, WILD, Scene
 
-TOOLS: list[ChatCompletionToolParam] = [{"type": "function", "function": TOOL}]  # type: ignore[typeddict-item]
+TOOLS: list[ChatCompletionToolParam] = [{"type": "function", "function": TOOL}]
 
 
 class City(BaseModel):
@@ -193,7 +193,7 @@ def test_whoever_closes_the_stream_ends_the_run_unless_told_otherwise(scene: Sce
         )
         with raw.parse() as stream:
             next(stream)
-        return raw.headers["headwater-run"]
+        return str(raw.headers["headwater-run"])
 
     left, going_on = leave({}), leave({"Headwater-On-Disconnect": "continue"})
     assert scene.ended(left)["status"] == "cancelled"
@@ -207,7 +207,7 @@ def test_a_request_that_is_repeated_with_its_key_starts_one_run(client: OpenAI) 
         raw = client.chat.completions.with_raw_response.create(
             model="demo", messages=ask(), extra_headers=headers, extra_body=quick(20)
         )
-        return raw.headers["headwater-run"], raw.parse().choices[0].message.content
+        return str(raw.headers["headwater-run"]), raw.parse().choices[0].message.content
 
     assert once() == once()
 

@@ -11,7 +11,7 @@ from tests.clients.scene import MODELS, SUMS, TOOL, WILD, Scene
 from tests.streaming.stage import DEADLINE_S
 from tests.support.waiting import wait_until
 
-TOOLS: list[FunctionToolParam] = [{"type": "function", "strict": False, **TOOL}]  # type: ignore[typeddict-item]
+TOOLS: list[FunctionToolParam] = [{"type": "function", "strict": False, **TOOL}]
 
 
 class City(BaseModel):

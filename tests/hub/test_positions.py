@@ -139,6 +139,43 @@ async def test_one_behind_the_window_waits_for_the_healing_too(store: ForgetfulS
     assert reader.follower.snapshots == 0
 
 
+async def test_a_snapshot_of_lost_history_is_given_to_nobody_again(
+    store: ForgetfulStore, here: Hub, there: Hub
+) -> None:
+    """It was read ahead of the news, so that no news ever contradicts the window."""
+    producer = await produce(store, here)
+    await there.follow(producer.run, Native, START)
+    await producer.say_nothing(*texts("lost"))
+    reader = Reader(await there.follow(producer.run, Native, None))
+    await reader.until_text("lost")
+    other = await lose_and_take_over(store, here, producer)
+    await other.say(*texts("a"))
+    await other.say(*texts("nother"))
+    await reader.until_text("another")
+    assert reader.follower.snapshots == 2
+
+
+@pytest.mark.parametrize("lost", [["lost"], ["lost", " too"]], ids=["where the log ends now", "beyond that"])
+async def test_one_ahead_of_the_news_learns_that_it_will_not_come(
+    store: ForgetfulStore, here: Hub, there: Hub, lost: list[str]
+) -> None:
+    producer = await produce(store, here)
+    await there.follow(producer.run, Native, START)
+    await producer.say_nothing(*texts(*lost))
+    reader = Reader(await there.follow(producer.run, Native, None))
+    await reader.until_text("".join(lost))
+    await (await lose_and_take_over(store, here, producer)).end()
+    reader.cursor.ask_again()  # as the hub does every second
+    assert (await reader.until_end()).text == ""
+
+
+async def lose_and_take_over(store: ForgetfulStore, hub: Hub, producer: PublishingProducer) -> PublishingProducer:
+    """The store forgets all that was written, and another producer begins anew."""
+    await store.lose(producer.run_id, START)
+    await store.release_lease(producer.run_id, producer.token)
+    return await take_over(store, hub, producer.run_id, producer.token)
+
+
 async def test_a_cancel_that_makes_a_loss_final_reaches_who_held_it(
     store: ForgetfulStore, here: Hub, there: Hub
 ) -> None:

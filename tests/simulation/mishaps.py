@@ -29,7 +29,7 @@ class Mishaps:
         if "fail" in kinds:
             weather.failing = chance.choice((0.02, 0.2))
         if "lose_news" in kinds:
-            weather.news_lost = chance.choice((0.1, 0.9))
+            weather.news_lost = chance.choice((0.1, 0.5, 0.9))
         if "muddle_news" in kinds:
             weather.news_doubled, weather.news_late_s = 0.2, chance.choice((0.05, 0.6))
         for action in world.plan.actions:
@@ -90,9 +90,9 @@ class Mishaps:
 
     def _forget(self) -> None:
         world = self._world
-        world.books.forget(world.chance.randint(1, LAG_WRITES))
+        world.books.forget(world.chance.choice((1, 2, 3, LAG_WRITES)))
         self._upset_at = world.loop.time()
-        if "kill" in world.plan.kinds and world.chance.random() < 0.3:
+        if "kill" in world.plan.kinds and world.chance.random() < 0.6:
             self._kill(self._victim())  # it ran where the old primary did
 
     def _kill(self, worker: Worker) -> None:

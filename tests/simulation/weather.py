@@ -46,9 +46,8 @@ class Weather:
         """When a process last had reason to miss something."""
 
     def clear(self) -> None:
-        """No fault begins any more. Those that last end when they end."""
+        """No request fails any more; what lasts ends when it ends. News may be lost at any time: it is but a hint."""
         self.failing = 0.0
-        self.news_lost = self.news_doubled = self.news_late_s = 0.0
 
     def disturb(self, process: Process) -> None:
         """It failed, slept or was refused just now."""

@@ -209,7 +209,7 @@ class RoomClient:
         except InvalidStatus as error:
             if error.response.status_code not in (429, 503):
                 raise Refused(f"{error.response.status_code}: {error.response.body!r}") from error
-        except (OSError, InvalidHandshake):
+        except (OSError, InvalidHandshake, ConnectionClosed):  # the last where it is lost while hands are shaken
             pass
         except BaseException:
             raw.close()
