@@ -144,7 +144,8 @@ class _Tries:
         self._model = candidates[0]
         """Who is asked."""
         self._broken_off: End | None = None
-        """How the last attempt ended that somebody wrote on."""
+        """How the last attempt ended that brought something."""
+        self._taken_over = False
         self._written: Written | None = None
         self._pause_s = 0.0
 
@@ -160,6 +161,7 @@ class _Tries:
         """Others have begun: the end, if nobody may go on."""
         if self._production.is_stopped:
             return None  # which its end, or whoever goes on, will say
+        self._taken_over = True
         names = [attempt.model for attempt in before.attempts if attempt.model is not None]
         self._model = next((model for model in self._candidates if model.name in names[-1:]), self._model)
         if deaths_in_a_row(before.attempts, before.tries, leases, released=released) >= DEATHS_MAX:
@@ -189,9 +191,8 @@ class _Tries:
             return False
         if continuing and is_refusal(end):
             self._unable.add(model.name)
-        else:
-            self._broken_off = end
         if self._production.brought_something:
+            self._broken_off = end
             self._fruitless[model.name] = 0
             order = [model, *self._others()]
         else:
@@ -203,12 +204,13 @@ class _Tries:
         return True
 
     def last_word(self, end: End) -> End:
-        """How the run ends: that nobody continues it is no reason, but what broke it off."""
-        if not (self._written is not None and is_refusal(end)):
+        """How the run ends: what broke the answer off is the reason, and not that nobody could go on with it."""
+        production = self._production
+        if production.brought_something or not may_pass(end, continuing=True) or not production.shown().began:
             return end
         if self._broken_off is None:
-            return self._lost("what it had written cannot be continued")
-        return replace(self._broken_off, usage=self._production.log.usage())
+            return self._lost("nobody could go on with it") if self._taken_over else end
+        return replace(self._broken_off, usage=production.log.usage())
 
     def _is_worth_asking_again(self, end: End) -> bool:
         """Not one that was asked several times already, or for which was waited as long as anybody may."""

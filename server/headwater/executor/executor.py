@@ -26,6 +26,8 @@ log = logging.getLogger("headwater.executor")
 
 # How often silent upstreams are looked for: no timeout is stated finer than this.
 WATCH_S = 0.25
+# A worker that did nothing itself for so long, frozen or starved, blames nobody for it. No timeout is as short.
+STANDSTILL_S = 1.0
 # Abandoned runs looked at in one sweep; the next comes soon.
 SWEEP_MAX = 500
 
@@ -303,14 +305,18 @@ class Executor:
 
     async def _watch_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
+        before = loop.time()
         while True:
             await asyncio.sleep(WATCH_S)
             now = loop.time()
+            stood_still_s, before = now - before - WATCH_S, now
             since = self._committer.unanswered_since
             store_lost = since is not None and now - since > self._config.store_patience_s
             for production in tuple(self._productions.values()):
                 if store_lost:
                     production.stop("store_unavailable")
+                elif stood_still_s > STANDSTILL_S:
+                    production.wait_longer(stood_still_s)  # we have heard nothing, whatever was said
                 elif production.overdue(now):
                     production.stop("too_late")
 

@@ -288,6 +288,11 @@ class Production:
         """Whether a delta came in the attempt that is under way, or was last."""
         return self._began
 
+    def wait_longer(self, seconds: float) -> None:
+        """The upstream has so much more time: it may have spoken when nobody listened."""
+        if self.deadline is not None:
+            self.deadline += seconds
+
     def overdue(self, now: float) -> bool:
         """Whether the upstream has been silent for too long."""
         return self.deadline is not None and now > self.deadline
