@@ -4,8 +4,8 @@ import { HeadwaterError, TooManyRetries } from "./errors.js";
 
 /** Before the second try: as long as a server's restart spreads its readers over. */
 export const BASE_MS = 500;
-/** At most: longer nobody waits in front of a screen. */
-export const CAP_MS = 30_000;
+/** At most: after a server's outage of seconds its answers shall go on within seconds. */
+export const CAP_MS = 8_000;
 
 /**
  * A random time between nothing and a bound that doubles with each try, so that clients which were cut at once do not

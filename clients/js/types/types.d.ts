@@ -130,7 +130,7 @@ export type ClientOptions = {
      */
     silenceMs?: number;
     /**
-     * 500 and 30,000
+     * 500 and 8,000
      */
     backoff?: {
         baseMs?: number;
@@ -376,7 +376,7 @@ export type RoomEvent = JoinedEvent | ResetEvent | MessageEvent | ChangeEvent | 
  * @property {number} [maxWaitMs] how long to keep trying while nothing works; 120,000
  * @property {number} [timeoutMs] for the answer to one request; 30,000
  * @property {number} [silenceMs] after which a silent stream is taken for broken; 45,000, three keep-alives
- * @property {{baseMs?: number, capMs?: number, random?: () => number}} [backoff] 500 and 30,000
+ * @property {{baseMs?: number, capMs?: number, random?: () => number}} [backoff] 500 and 8,000
  *
  * @typedef {{signal?: AbortSignal}} Abortable
  */

@@ -9,9 +9,9 @@ from headwater_client.core.trouble import Trouble
 from headwater_client.errors import TooManyRetries
 from headwater_client.runs import Resumed, Retrying
 
-# Doubled with each failure, up to half a minute: the first cut is hardly felt, and a server that is away is left alone.
+# Doubled with each failure: the first cut is hardly felt, and after an outage of seconds answers go on within seconds.
 FIRST_S: Final = 0.5
-LONGEST_S: Final = 30.0
+LONGEST_S: Final = 8.0
 # A connection that lasted so long worked, even if there was nothing to say: a proxy may cut silent ones.
 LASTED_S: Final = 5.0
 
