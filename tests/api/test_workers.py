@@ -19,6 +19,8 @@ from tests.support.waiting import eventually, lasting, wait_until
 from tests.test_supervisor import Family
 
 WORKERS = 2  # a start is most of what a test costs here; where three make a difference there are three
+JSON = {"type": "json_object"}
+"""The `response_format` of an answer that nobody could go on with."""
 SETTINGS = {"lease_s": 1.0, "renew_s": 0.3, "sweep_s": 0.2, "drain_spread_s": 0.1}
 
 
@@ -91,7 +93,7 @@ def test_running_answers_go_on_at_the_next_start(tmp_path: Path, redis: RedisSer
 
 def test_a_second_signal_ends_all_at_once(tmp_path: Path, redis: RedisServer) -> None:
     with Workers(tmp_path, redis.url, drain_s=600) as server, server.ask() as api:
-        producing(api, start(api, SLOW))
+        producing(api, start(api, SLOW, response_format=JSON))
         server.signal(signal.SIGTERM)
         wait_until(lambda: "once more to stop at once" in server.stderr)
         wait_until(lambda: len(server.pids()) == 1, what="those with nothing to finish are gone")
@@ -118,7 +120,7 @@ async def test_a_hangup_replaces_all_workers_and_nobody_sees_an_error(tmp_path: 
         before = server.pids()
         stays_long, other = before
         os.kill(other, signal.SIGSTOP)
-        rigid = await start_one(api, SLOW, response_format={"type": "json_object"})  # which nobody could go on with
+        rigid = await start_one(api, SLOW, response_format=JSON)
         os.kill(other, signal.SIGCONT)
         run = await start_one(api, {"demo": {"tokens": 300, "tokens_per_s": 60}})
         readers = [EventSource(f"{server.url}{run['events_url']}") for _ in range(4)]

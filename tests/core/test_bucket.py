@@ -1,5 +1,7 @@
 """How fast somebody may go."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,7 +56,7 @@ def test_in_no_span_of_time_more_is_taken_than_a_burst_and_what_came_in(
     per_s: float, burst: int, steps: list[float]
 ) -> None:
     bucket = Bucket(Rate(per_s=per_s, burst=burst))
-    now = latest = 1e3
+    now, latest = 1e3, -math.inf  # it has been told no time yet
     taken: list[float] = []
     for step in steps:
         now += step

@@ -1,5 +1,6 @@
 """What goes wrong in a simulated world, as its plan says."""
 
+import math
 from typing import TYPE_CHECKING
 
 from headwater.core.lifecycle import ENDED
@@ -19,7 +20,7 @@ class Mishaps:
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self._upset_at = 0.0
+        self._upset_at = -math.inf
         """When the store last forgot, or its clock jumped."""
 
     def begin(self) -> None:
@@ -124,7 +125,7 @@ class Mishaps:
         holder = next(worker for worker in world.workers if worker.process.name == before)
         if world.chance.random() < 0.5:  # the worst moment to come back, just before the new one writes
             world.loop.call_later(0.02 * world.chance.random(), self._thaw, holder)
-        upset_at = max(self._upset_at, world.weather.disturbed.get(holder.process, 0.0))
+        upset_at = max(self._upset_at, world.weather.disturbed.get(holder.process, -math.inf))
         is_well = holder.is_well and not holder.process.frozen
         if is_well and world.loop.time() - upset_at > world.plan.upset_s:
             world.blame(f"{by} took {run_id} from {before}, who is well")

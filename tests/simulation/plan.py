@@ -43,6 +43,9 @@ LASTING = {"fail", "lose_news", "muddle_news", "upstream"}
 FORGETTING = {"failover", "forget"}
 """After a failover everybody has seen that the store was away; a store that just forgets is worse than any."""
 
+LOSING = {"fail", "outage", "cut_off", "lose_news"} | FORGETTING
+"""Where news or an answer is lost; without any of it nobody may depend on a second look."""
+
 
 class Action(Struct, frozen=True):
     """One thing that goes wrong, when, and for how long."""
@@ -104,12 +107,14 @@ class Plan(Struct, frozen=True):
 def draw_plan(chance: random.Random) -> Plan:
     """One schedule."""
     theme = chance.choice((*THEMES, set[str]()))
-    kinds = [kind for kind in KINDS if kind in theme or chance.random() < 0.2]
+    kinds = {kind for kind in KINDS if kind in theme or chance.random() < 0.2}
+    if chance.random() < 0.3:
+        kinds -= LOSING
     lasts_s = chance.uniform(0.5, 3.0)
     actions = [
         Action(chance.uniform(0.0, lasts_s), kind, chance.choice((0.05, 0.5, 1.8, 2.6)))
-        for kind in kinds
-        if kind not in LASTING
+        for kind in KINDS
+        if kind in kinds - LASTING
         for _ in range(chance.choice((1, 1, 2)))
     ]
     actions.sort(key=lambda action: action.at_s)
@@ -136,6 +141,6 @@ def _config(chance: random.Random, kinds: frozenset[str]) -> Config:
     }
     if not kinds & FORGETTING:  # else those who wrote must come to heal before others see that a lease is over
         settings |= {"lease_s": 1.5, "renew_s": 0.5, "sweep_s": 0.25, "heal_s": 3.0}
-    if not kinds & {"fail", "outage", "cut_off", "lose_news"} | FORGETTING:
+    if not kinds & LOSING:
         settings["check_s"] = 1e6  # no news and no answer is lost, so that nobody may depend on a second look
     return Config(**settings)

@@ -20,7 +20,7 @@ class Script:
     """How a run's answer comes. Each try from the beginning has other words, as a model's has."""
 
     def __init__(self, chance: random.Random, say: Callable[[str], None], blame: Callable[[str], None]) -> None:
-        self.words = chance.randint(1, 12)
+        self.words = chance.choice((1, 2, chance.randint(1, 12), chance.randint(1, 12)))
         self.pace_s = chance.choice((0.002, 0.03, 0.1, 0.2, 0.4))
         self.reasons = chance.random() < 0.15
         """It thinks aloud before it speaks, so that it cannot be continued."""

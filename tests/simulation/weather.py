@@ -56,7 +56,7 @@ class Weather:
     def travel_s(self) -> float:
         """How long a message is under way."""
         draw = self.chance.random()
-        return 0.0 if draw < 0.3 else 0.005 * draw if draw < 0.9 else 0.1 * (draw - 0.9) * 10
+        return 0.0 if draw < 0.3 else 0.005 * draw if draw < 0.8 else 0.5 * (draw - 0.8)
 
     def fault(self, process: Process) -> Fault:
         """What becomes of the request that this process sends now."""

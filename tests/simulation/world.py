@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -90,8 +91,8 @@ class World:
         with _OurErrors(self.blame):
             try:
                 self.loop.run_until_complete(self._happen())
-            except AssertionError as error:
-                self.blame(f"{error!r}")
+            except Exception:
+                self.blame(traceback.format_exc())
             finally:
                 blames, trace = list(self._blames), list(self._trace)
                 self.loop.end_everything([worker.process for worker in self.workers])

@@ -1,7 +1,8 @@
 """An interpreter that has imported the command, and forks itself for each server that a test starts.
 
 The imports are nearly all of what a start costs. From the fork on a child is what `python -m headwater` would be: a
-session, a folder, an environment, arguments and files of its own, and the end that every interpreter has.
+session, a folder, an environment, arguments and files of its own, and the end that every interpreter has, save that
+nothing is taken apart: to undo the imports costs more than all else that a child does.
 
     python -m tests.support.forkserver FD
 
@@ -9,6 +10,7 @@ session, a folder, an environment, arguments and files of its own, and the end t
 shall be, as a line of JSON, and goes `started PID`, and `ended CODE` once it has.
 """
 
+import atexit
 import contextlib
 import gc
 import json
@@ -17,6 +19,7 @@ import runpy
 import signal
 import socket
 import sys
+import threading
 from importlib import import_module
 from selectors import EVENT_READ, DefaultSelector
 
@@ -90,6 +93,23 @@ def become(line: socket.socket) -> None:
         line.sendall(STARTED % os.getpid())
 
 
+def run() -> None:
+    """Be the command, and end with it."""
+    try:
+        runpy.run_module(headwater.__name__, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if not isinstance(ended.code, int | None):
+            raise  # has something to say
+        code = ended.code or 0
+    else:
+        code = 0
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for those that are no daemons
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def prepare() -> None:
     """Do once what each child would do at its start, and what is the same for all of them."""
     for name in LATER:
@@ -106,7 +126,7 @@ def main() -> None:
         line = fork_for_each(control)
     if line is not None:
         become(line)
-        runpy.run_module(headwater.__name__, run_name="__main__", alter_sys=True)
+        run()
 
 
 if __name__ == "__main__":

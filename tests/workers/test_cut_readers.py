@@ -14,7 +14,7 @@ from tests.workers.cluster import Cluster
 
 pytestmark = pytest.mark.anyio
 
-RUNS = 30
+RUNS = 20
 READERS = 4  # of each run
 CUTS = 11  # of each reader
 CUT_BYTES = 1_200  # of a response at most, some 400 of which are its head
@@ -73,7 +73,7 @@ class Counted:
             await reader.follow()
 
 
-async def test_a_hundred_and_twenty_readers_cut_over_a_thousand_times(cluster: Cluster) -> None:
+async def test_eighty_readers_cut_over_eight_hundred_times(cluster: Cluster) -> None:
     with seeded() as seed:
         cluster.chance.seed(seed)
         scripts = [script(seed + number) for number in range(RUNS)]
@@ -91,7 +91,7 @@ async def test_a_hundred_and_twenty_readers_cut_over_a_thousand_times(cluster: C
             assert (reader.follower.end["status"], run["status"]) == ("completed", "completed")
             assert reader.last_id == run["position"]
         assert (tally.readers, tally.gaps, tally.repeats, tally.ends) == (RUNS * READERS, 0, 0, RUNS * READERS), tally
-        assert tally.cuts >= 1_200
+        assert tally.cuts >= 800
 
 
 def script(seed: int) -> Script:
