@@ -25,13 +25,13 @@ run: .venv/.run ## start the server on 127.0.0.1:8000
 cluster: .venv/.test ## start Redis, three workers and a round-robin on 127.0.0.1:8000
 	@$(BIN)/python -m tests.cluster $(ARGS)
 
-# Two for each core of a small machine: half of the time a test waits.
+# Some more than two for each core of a small machine: half of the time a test waits.
 test: .venv/.test .venv/.litellm .venv/.node ## run the tests
-	$(BIN)/pytest -n 4 --dist worksteal $(ARGS)
+	$(BIN)/pytest -n 5 --dist worksteal $(ARGS)
 
 # Apart from `test`: it takes a third longer, for every server that a test starts is measured too.
 coverage: .venv/.test .venv/.litellm .venv/.node ## run the tests, and see what they leave out
-	$(BIN)/pytest -n 4 --dist worksteal --cov --cov-report term $(ARGS)
+	$(BIN)/pytest -n 5 --dist worksteal --cov --cov-report term $(ARGS)
 
 check: .venv/.browser .venv/.js ## lint, formatting, types, the direction of imports
 	@$(MAKE) --no-print-directory --jobs 2 check-types check-rest

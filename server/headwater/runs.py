@@ -179,8 +179,7 @@ class Runs:
         run = await self.find(principal, run_id)
         if run.status in ENDED and position == run.position:
             return None
-        if self._executor.draining:
-            raise Draining("This worker is shutting down. Connect again.", retry_after=1)
+        self._hub.check_enters()
         form = form if principal.owns(run.owner) else form_for_guests(form)
         return await self._hub.follow(run, form, position)
 

@@ -15,36 +15,18 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import click
-
 from headwater.entropy import full_jitter
+from headwater.process import FINISHING, REFUSED, SIGNALS, Terminal, say
 
 log = logging.getLogger("headwater")
 
 # The descriptors of the port and the line, for a worker alone: it is no setting.
 INHERITED = "HEADWATER_INHERITED"
-# How the command says that it cannot start as it is configured.
-REFUSED = 2
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-FINISHING = "Finishing what runs; once more to stop at once."
 # The first is soon, since a lone crash says little; one that always fails costs a start in 5 s, on average.
 BACK_OFF_S = 0.2
 BACK_OFF_MAX_S = 10.0
 # One that ran for this long failed for a new reason.
 STEADY_S = 60.0
-
-
-class Terminal:
-    """What a process was started on, if it was. SIGHUP tells that it went away; else somebody has sent it."""
-
-    def __init__(self, descriptor: int = 2) -> None:
-        self._descriptor = descriptor
-        self._was_there = os.isatty(descriptor)
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether it was there before."""
-        return self._was_there and not os.isatty(self._descriptor)
 
 
 class Inherited:
@@ -110,7 +92,7 @@ class Supervisor:
     """Keeps `workers` processes of `command` on `port`, a listening socket.
 
     They see the surroundings, and over them `variables`. `on_listening` is called once, when all of them listen.
-    `patience_s` is what a worker has to listen, or to end, when it is replaced.
+    `patience_s` is what a worker has to listen when it is to replace another, and that one to end.
     """
 
     def __init__(
@@ -127,11 +109,12 @@ class Supervisor:
         self._variables = dict(variables or {})
         self._port = port
         self._workers = [_Worker(number) for number in range(1, workers + 1)]
-        self._replaced: set[_Worker] = set()
+        self._beside: set[_Worker] = set()  # who is to get a place, or had one and has not ended
         self._on_listening = on_listening
         self._patience_s = patience_s
         self._terminal = Terminal()
         self._called = asyncio.Event()
+        self._rolling = False
         self._ending = False
         self._exit_code = 0
 
@@ -146,7 +129,9 @@ class Supervisor:
                 while not self._ending:
                     await self._called.wait()
                     self._called.clear()
+                    self._rolling = True
                     await self._roll(keepers)
+                    self._rolling = False
         return self._exit_code
 
     async def _start_all(self, keepers: asyncio.TaskGroup) -> None:
@@ -181,17 +166,20 @@ class Supervisor:
         if self._terminal.is_gone:
             self._on_signal()
         else:
-            self._called.set()  # during a roll, for another one behind it
+            if self._rolling and not self._called.is_set():
+                log.info("all workers are replaced once more after this")
+            self._called.set()
 
     def _end(self, exit_code: int) -> None:
         """Let all workers drain; the second time they stop at once."""
-        told = self._replaced if not self._ending else ()
-        if not self._ending:
+        again = self._ending
+        if not again:
             self._exit_code = exit_code
             self._ending = True
             self._called.set()
-        for worker in {*self._workers, *self._replaced}.difference(told):
-            worker.end(with_all=True)
+        for worker in {*self._workers, *self._beside}:
+            if again or not worker.over.is_set():
+                worker.end(with_all=True)
 
     # -- one place
 
@@ -202,20 +190,23 @@ class Supervisor:
             while not worker.over.is_set():
                 started = loop.time()
                 ended = await self._run(worker)
-                worker.tried.set()
-                if ended == REFUSED and not (worker.settled.is_set() or worker.replaces):
+                if ended == REFUSED and not (worker.listened or worker.replaces):
                     self._end(REFUSED)
                 if worker.over.is_set():
                     break
+                if worker.replaces and not worker.listened:
+                    log.warning("%s ended with %s", worker, _how(ended))
+                    break  # the other one has its place still
+                worker.failed = True
                 failures = 1 if loop.time() - started >= STEADY_S else failures + 1
                 pause_s = full_jitter(failures, base_s=BACK_OFF_S, cap_s=BACK_OFF_MAX_S)
                 log.warning("%s ended with %s; the next one starts in %.1f s", worker, _how(ended), pause_s)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(worker.over.wait(), pause_s)
         finally:
-            self._replaced.discard(worker)
-            for one in (worker.tried, worker.settled, worker.gone):
-                one.set()
+            self._beside.discard(worker)
+            worker.settled.set()
+            worker.gone.set()
 
     async def _run(self, worker: "_Worker") -> int | OSError:
         """One process from start to end: its exit code, below 0 for a signal, or why it could not be started."""
@@ -235,33 +226,6 @@ class Supervisor:
             log.warning("%s ended with %s", worker, _how(ended))
         return ended
 
-    # -- replacing all
-
-    async def _roll(self, keepers: asyncio.TaskGroup) -> None:
-        """Put a new worker in each place, and go on once it listens and the one before has ended.
-
-        Where one does not come up the others stay: what is wrong with it, they would have in common.
-        """
-        for place in range(len(self._workers)):
-            if self._ending:
-                return
-            old, new = self._workers[place], _Worker(place + 1, replaces=True)
-            log.info("%s is replaced", old)
-            self._workers[place] = new
-            self._replaced.add(old)
-            keepers.create_task(self._keep(new))
-            old.end(with_all=False)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._patience_s):
-                    await new.tried.wait()
-                    if new.settled.is_set():
-                        await old.gone.wait()
-            if not (new.settled.is_set() or self._ending):
-                log.error("%s does not come up: the others are left as they are. Once it can, send SIGHUP again", new)
-                return
-            if not old.gone.is_set():
-                log.warning("%s has not ended yet", old)
-
     async def _start(self, line: socket.socket) -> asyncio.subprocess.Process:
         descriptors = (self._port.fileno(), line.fileno())
         return await asyncio.create_subprocess_exec(
@@ -272,16 +236,53 @@ class Supervisor:
             start_new_session=True,  # the terminal's Ctrl-C is for the parent, which passes it on
         )
 
+    # -- replacing all
+
+    async def _roll(self, keepers: asyncio.TaskGroup) -> None:
+        """Put a new worker in each place. If one does not come up, all who are left stay: theirs would not either."""
+        log.info("replacing all workers, one after another")
+        for place in range(len(self._workers)):
+            if self._ending or not await self._replace(place, keepers):
+                return
+
+    async def _replace(self, place: int, keepers: asyncio.TaskGroup) -> bool:
+        """Start another worker for a place, and end the one that has it once the new one listens; else False."""
+        old, new = self._workers[place], _Worker(place + 1, replaces=True)
+        self._beside.add(new)
+        keepers.create_task(self._keep(new))
+        await self._patiently(new.settled)
+        if self._ending:
+            return False
+        if not new.listened:
+            log.error("%s does not come up: the workers that there are go on. Mend it, and send SIGHUP again", new)
+            new.end(with_all=False)
+            return False
+        log.info("%s is replaced by %s", old, new)
+        self._workers[place] = new
+        self._beside.discard(new)
+        self._beside.add(old)
+        old.end(with_all=False)
+        if not await self._patiently(old.gone):
+            log.warning("%s has not ended yet", old)
+        return True
+
+    async def _patiently(self, event: asyncio.Event) -> bool:
+        """Whether it came while we had patience."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), self._patience_s)
+        return event.is_set()
+
 
 class _Worker:
-    """Who has a place among the workers, and the process that fills it now; `replaces`, another one's place."""
+    """Who has a place among the workers, or one to come: `replaces`. And the process that fills it now."""
 
     def __init__(self, number: int, *, replaces: bool = False) -> None:
         self.number = number
         self.replaces = replaces
         self.process: asyncio.subprocess.Process | None = None
-        self.settled = asyncio.Event()  # a process of it listened, or none ever will
-        self.tried = asyncio.Event()  # its first process listened, or has ended
+        self.listened = False  # a process of it
+        self.settled = asyncio.Event()  # it listened, or never will
+        self.failed = False  # a process of it, which another one follows
         self.over = asyncio.Event()  # there is to be no process after this one
         self.gone = asyncio.Event()  # and this one has ended
         self._line: socket.socket | None = None
@@ -314,10 +315,10 @@ class _Worker:
                     return
             except OSError:  # it died and had not read what it was told
                 return
-            if self.settled.is_set():
+            if self.failed:
                 log.info("%s listens in the place of the one that ended", self)
+            self.listened = True
             self.settled.set()
-            self.tried.set()
 
         loop.add_reader(line, on_word)
         try:
@@ -331,9 +332,3 @@ def _how(ended: int | OSError) -> str:
     if isinstance(ended, OSError):
         return f"no start: {ended}"
     return f"signal {-ended} ({signal.strsignal(-ended)})" if ended < 0 else f"exit code {ended}"
-
-
-def say(text: str) -> None:
-    """Tell whoever started it, if anybody listens yet: a log that went away must not keep a server from its end."""
-    with contextlib.suppress(OSError):
-        click.echo(text, err=True)

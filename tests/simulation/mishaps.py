@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from headwater.core.lifecycle import ENDED
-from tests.simulation.plan import Action
+from tests.simulation.plan import FREEZE_TIMES, Action
 from tests.simulation.store import LAG_WRITES
 from tests.simulation.worker import Reset, Worker
 
@@ -37,12 +37,8 @@ class Mishaps:
             world.loop.call_at(action.at_s, self._act, action)
 
     def end(self) -> None:
-        """All is calm."""
-        self._world.weather.clear()  # but a failover ends when it ends
-        for worker in self._world.workers:
-            self._thaw(worker)
-            if worker.broadcaster.deaf:
-                self._listen_again(worker)
+        """All is calm: no fault begins any more. What lasts, a stall, a failover or a freeze, ends when it ends."""
+        self._world.weather.failing = 0.0
         for reader in self._world.readers:
             reader.calm_down()
 
@@ -56,7 +52,7 @@ class Mishaps:
                 self._kill(worker)
             case "freeze":
                 world.loop.freeze(worker.process)
-                world.loop.call_at(now + 2 * action.for_s, self._thaw, worker)  # for longer than any lease lasts
+                world.loop.call_at(now + FREEZE_TIMES * action.for_s, self._thaw, worker)
             case "drain":
                 worker.leaving = True
                 world.start_worker()

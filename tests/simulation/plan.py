@@ -46,6 +46,9 @@ FORGETTING = {"failover", "forget"}
 LOSING = {"fail", "outage", "cut_off", "lose_news"} | FORGETTING
 """Where news or an answer is lost; without any of it nobody may depend on a second look."""
 
+FREEZE_TIMES = 2
+"""Processes are frozen for longer than the rest lasts: for longer than any lease."""
+
 
 class Action(Struct, frozen=True):
     """One thing that goes wrong, when, and for how long."""
@@ -85,13 +88,15 @@ class Plan(Struct, frozen=True):
         """From the calm on, until each run is held by somebody who lives.
 
         That are two sweeps after a lease has run out, or after what followed the last failure: no sweeps for as long
-        as a lease lasts, a late request of somebody who had given up, a lease of whoever found nothing to go on from.
+        as a lease lasts, a late request of somebody who had given up, a lease of whoever found nothing to go on from;
+        and there must be somebody who is not frozen.
         """
         lease_s = self.config.lease_s
         failed_s = 2 * lease_s if self.kinds & {"fail", "outage", "cut_off", "failover"} else 0.0
         forgot_s = 2 * lease_s if self.forgets else 0.0
         behind_s = 2.0 if "clock" in self.kinds else 0.0
-        return lease_s + 2.0 + failed_s + forgot_s + behind_s + self._stalled_s
+        frozen_s = max((FREEZE_TIMES * one.for_s for one in self.actions if one.kind == "freeze"), default=0.0)
+        return lease_s + 2.0 + failed_s + forgot_s + behind_s + frozen_s + self._stalled_s
 
     @property
     def bound_s(self) -> float:

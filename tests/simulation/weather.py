@@ -45,10 +45,6 @@ class Weather:
         self.disturbed: dict[Process, float] = {}
         """When a process last had reason to miss something."""
 
-    def clear(self) -> None:
-        """No request fails any more; what lasts ends when it ends. News may be lost at any time: it is but a hint."""
-        self.failing = 0.0
-
     def disturb(self, process: Process) -> None:
         """It failed, slept or was refused just now."""
         self.disturbed[process] = self.loop.time()

@@ -182,7 +182,9 @@ class Model:
         for event, at in row.events:
             content.add(event)
             position = position if isinstance(event, End) else at
-        return Contents(position, content.parts(), content.text, content.attempts, content.tries, content.end, row.stand())
+        return Contents(
+            position, content.parts(), content.text, content.attempts, content.tries, content.end, row.stand()
+        )
 
     def tops(self, run_ids: Sequence[str]) -> list[Top | None]:
         return [row.stand() if row else None for row in map(self.find, run_ids)]

@@ -170,6 +170,15 @@ async def test_a_json_document_begins_anew_only_where_that_was_asked_for(rescued
     assert (run["status"], run["output"], later(run)) == ("completed", WHOLE, [("failover", "restarted")])
 
 
+async def test_where_all_is_withdrawn_the_next_is_asked_first(rescued: Stage) -> None:
+    """One that breaks off again and again brings nothing that stays, however much it brings."""
+    wanted = {"response_format": {"type": "json_object"}, "restart": True}
+    run = await play(rescued, Case("cut", [CUT], ONCE), **wanted)
+    assert (run["output"], run["attempts"][1]["model"]) == (WHOLE, "backup")
+    run = await play(rescued, Case("cut", 9 * [CUT], ONCE, "alone"), **wanted)
+    assert (run["reason"], later(run)) == ("upstream_cut", [("failover", "restarted")])
+
+
 async def test_all_attempts_are_paid_for_and_told(rescued: Stage) -> None:
     run = await play(rescued, Case("cut", [CUT | {"usage": "every"}], AGAIN, "backed"))
     first, second = run["attempts"]

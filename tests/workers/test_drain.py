@@ -15,6 +15,7 @@ import pytest
 from tests.streaming.stage import DEADLINE_S
 from tests.support.room_client import RoomClient
 from tests.support.server import ServerProcess
+from tests.support.sse import EventStreamParser
 from tests.support.waiting import eventually
 from tests.workers.cluster import QUICK, Cluster
 
@@ -113,6 +114,7 @@ async def test_whoever_cannot_come_back_has_the_whole_answer_from_the_worker_tha
         await asyncio.gather(*(asker.warm_up() for asker in late))
         leaving.signal(signal.SIGTERM)
         await eventually(lambda: drains(cluster, leaving), what="it drains")
+        await an_event_source_comes_back(cluster, early[0].run_id, leaving)
         await asyncio.gather(*asking, *(asker.ask(LATER) for asker in late))
         assert await anyio.to_thread.run_sync(leaving.wait) == 0
         for asker in early + late:
@@ -144,6 +146,17 @@ async def test_whoever_can_come_back_follows_the_run_on_another_worker(tmp_path:
         assert run["status"] == "completed"
         assert {reader.text for reader in readers} == {run["output"]}
         assert [reader.follower.snapshots for reader in readers] == snapshots, "nobody was told anything twice"
+
+
+async def an_event_source_comes_back(cluster: Cluster, run_id: str, worker: ServerProcess) -> None:
+    """It is answered with 200, a time to wait, and the end of the response: anything else would stop it for good."""
+    url = f"{worker.url}/v1/runs/{run_id}/events"
+    response = await cluster.client.get(url, headers={"Accept": "text/event-stream"})
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert response.headers["connection"] == "close"
+    parser = EventStreamParser()
+    assert parser.feed(response.content) == []
+    assert parser.retry_ms is not None and parser.retry_ms >= 1000
 
 
 async def producing(cluster: Cluster, worker: ServerProcess, count: int) -> bool:

@@ -64,8 +64,9 @@ async def test_what_a_killed_worker_produced_goes_on_or_ends_as_it_was_promised(
                 run = ended[name]
                 assert (run["status"], run["output"]) == ("completed", text), name
                 assert tries(run) == [(None, None), ("takeover", "continued")]
-                assert sum(one["usage"]["output_tokens"] for one in run["attempts"] if one["usage"]) == (
-                    run["usage"]["output_tokens"]
+                assert (
+                    sum(one["usage"]["output_tokens"] for one in run["attempts"] if one["usage"])
+                    == (run["usage"]["output_tokens"])
                 )
             assert (ended["json"]["status"], ended["json"]["reason"]) == ("incomplete", "producer_lost")
             assert script.text.startswith(ended["json"]["output"])
@@ -98,10 +99,7 @@ async def test_a_worker_that_leaves_hands_its_runs_over(tmp_path: Path, redis_ur
 
 async def test_a_run_that_kills_its_workers_is_not_passed_on_for_ever(tmp_path: Path, redis_url: str) -> None:
     (tmp_path / "poison.py").write_text(
-        "import os, signal\n"
-        "async def answer(request):\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    yield 'never'\n"
+        "import os, signal\nasync def answer(request):\n    os.kill(os.getpid(), signal.SIGKILL)\n    yield 'never'\n"
     )
     (tmp_path / "headwater.toml").write_text('[models.poison]\nprovider = "python:poison:answer"\n')
     async with Cluster(tmp_path, redis_url, workers=4, may_crash=True, **QUICK) as cluster:

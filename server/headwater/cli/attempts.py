@@ -11,4 +11,6 @@ def how_it_goes_on(attempt: Attempt | Retried) -> str:
         return f"{what} by {one_line(attempt.model)}"
     if attempt.reason == "failover":
         return f"{what}, after a fault of the model's server"
-    return f"{what} by another worker"
+    if attempt.reason == "drain":
+        return f"{what} by the next worker"
+    return f"{what} after its worker was lost"

@@ -14,7 +14,7 @@ from headwater.config import Config, config_from
 from headwater.core.access import SCOPES
 from headwater.core.claims import check_scopes
 from headwater.errors import ConfigError, HeadwaterError
-from headwater.supervisor import REFUSED
+from headwater.process import REFUSED
 
 SCOPE_HELP = f"What it may do, once or more: {', '.join(sorted(SCOPES))}."
 

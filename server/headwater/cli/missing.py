@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from headwater.supervisor import REFUSED
+from headwater.process import REFUSED
 
 
 def missing(name: str) -> click.Command:

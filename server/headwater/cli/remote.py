@@ -11,7 +11,7 @@ import click
 from headwater.cli.common import refusals
 from headwater.cli.terminal import Terminal, harmless
 from headwater.errors import ConfigError
-from headwater.supervisor import REFUSED
+from headwater.process import REFUSED
 from headwater_client import (
     AsyncClient,
     BadRequest,

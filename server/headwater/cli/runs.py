@@ -12,7 +12,7 @@ from headwater.cli.terminal import Terminal, harmless
 from headwater_client import Run
 from headwater_client.runs import Status
 
-_HEAD = ("RUN", "STATUS", "MODEL", "STARTED", "TOOK", "TOKENS")
+_HEAD = ("RUN", "STATUS", "MODEL", "STARTED", "TOOK")
 LIMIT_MAX = 100
 
 
@@ -41,6 +41,5 @@ async def _runs(server: Server, status: Status | None, limit: int) -> int:
 
 def _row(run: Run, now: float) -> tuple[str, ...]:
     took = f"{max(0.0, (run.ended_at or now) - run.started_at):.1f} s" if run.started_at is not None else ""
-    tokens = str(run.usage.output_tokens) if run.usage is not None and run.usage.output_tokens is not None else ""
     status = f"{run.status} ({run.reason})" if run.reason else run.status
-    return harmless(run.id), harmless(status), harmless(run.model), when(run.created_at), took, tokens
+    return harmless(run.id), harmless(status), harmless(run.model), when(run.created_at), took

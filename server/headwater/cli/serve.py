@@ -29,8 +29,9 @@ from headwater.core.session import FRAME_BYTES
 from headwater.errors import ConfigError
 from headwater.executor import Executor
 from headwater.hub import Hub
+from headwater.process import FINISHING, SIGNALS, Terminal, say
 from headwater.state import AppState
-from headwater.supervisor import FINISHING, SIGNALS, Inherited, Supervisor, Terminal, say, take_inherited
+from headwater.supervisor import Inherited, Supervisor, take_inherited
 from headwater.version import VERSION
 from headwater.web.connection import Connection
 from headwater.web.origins import LOCAL
@@ -101,7 +102,7 @@ def _supervise(config: Config, options: Mapping[str, Any]) -> int:
     """Run several workers; the exit code. The models file is left to them: it may name modules to import."""
     check(config)
     with _listen(config) as sock, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        say_welcome = partial(say, welcome(sock.getsockname(), _has_keys(config)))
+        say_welcome = partial(say, welcome(sock.getsockname(), _has_keys(config), supervisor=os.getpid()))
         # `-P`: as with the console command, the folder it is started in hides no module of ours.
         command = [sys.executable, "-P", "-m", "headwater", "serve"]
         variables = _worker_variables(options)
@@ -199,6 +200,9 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then say what a newcomer needs next."""
         self.lifespan.state.update(self._state)  # first: connections may be waiting to be accepted
+        # Of several on one log, and in what the store says of its leases.
+        level = logging.INFO if self._inherited else logging.DEBUG
+        log.log(level, "worker %s (process %d)", self._executor.worker, os.getpid())
         await super().startup(sockets)
         if self._inherited:
             self._inherited.say_listening()
@@ -283,16 +287,17 @@ class Server(uvicorn.Server):
                     await asyncio.wait(tuple(self.server_state.tasks))
 
 
-def welcome(address: tuple[Any, ...], asks: bool) -> str:
-    """The three things that a newcomer needs next; the first with a key where one is asked for."""
+def welcome(address: tuple[Any, ...], asks: bool, supervisor: int | None = None) -> str:
+    """The things that a newcomer needs next: with a key where one is asked for, and the process to send signals to."""
     host, port = address[0], address[1]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     key = ' \\\n                       -H "Authorization: Bearer $KEY"' if asks else ""
+    replace = f"\n  Replace workers    kill -HUP {supervisor}      (docs/operations.md)" if supervisor else ""
     return f"""
 Headwater {VERSION} is listening on {url}
 
   Stream an answer   curl -N '{url}/v1/runs?format=text' -H 'Content-Type: application/json'{key} \\
                        -d '{{"input": "How do I resume a stream?"}}'
   Open the page      {url}/
-  Use your model     OPENAI_BASE_URL=http://127.0.0.1:11434/v1 headwater serve      (or headwater.toml: docs/models.md)
+  Use your model     OPENAI_BASE_URL=http://127.0.0.1:11434/v1 headwater serve      (or headwater.toml: docs/models.md){replace}
 """

@@ -1,6 +1,5 @@
 """The attempts at one run: which upstream is asked, and who goes on where one broke off."""
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -15,8 +14,8 @@ from headwater.core.recovery import DEATHS_MAX, Shown, deaths_in_a_row, is_refus
 from headwater.core.run import Run
 from headwater.entropy import full_jitter
 from headwater.errors import HeadwaterError, UnknownModel
-from headwater.executor.breakers import Breakers
 from headwater.executor.production import Production
+from headwater.executor.upstreams import Upstreams
 from headwater.metrics import Metrics
 from headwater.providers.base import Written
 from headwater.providers.catalog import Catalog, Model
@@ -24,9 +23,9 @@ from headwater.store.base import Contents
 
 log = logging.getLogger("headwater.executor")
 
-# Failures of one model without a token between them, in one run: once may be chance.
+# Failures of one model, in one run, without a token that stays: once may be chance.
 FRUITLESS_MAX = 2
-# Before a model is asked again that has just failed without a token.
+# Before a model is asked again that has just failed so.
 PAUSE_S = 0.2
 PAUSE_MAX_S = 1.0
 
@@ -37,8 +36,7 @@ class Attempts:
     def __init__(self, catalog: Catalog, config: Config, metrics: Metrics) -> None:
         self._catalog = catalog
         self._config = config
-        self._metrics = metrics
-        self._breakers = Breakers(config.breaker_failures, config.breaker_rest_s)
+        self._upstreams = Upstreams(config, metrics)
 
     async def answer(
         self, production: Production, before: Contents | None, *, leases: int, released: bool
@@ -51,8 +49,10 @@ class Attempts:
             candidates = self._candidates(production.run)
         except UnknownModel as error:
             return end_failed("upstream_unreachable", error.detail)
-        tries = _Tries(self, production, candidates)
-        if before is None:
+        tries = _Tries(production, candidates, self._config, self._upstreams)
+        if production.is_stopped:
+            pass  # which its end, or whoever goes on, will say
+        elif before is None:
             tries.begin()
         elif (end := tries.take_over(before, leases, released)) is not None:
             return end
@@ -72,15 +72,9 @@ class Attempts:
             candidates = self._candidates(run)
         except UnknownModel:
             return None
-        if not shown.began or self.able(candidates, shown, run):
+        if not shown.began or _able(candidates, shown, run, self._config):
             return Attempt(production.number + 1, "drain", "continued")
-        return Attempt(production.number + 1, "drain", "restarted") if may_restart(run, candidates) else None
-
-    def able(self, candidates: Sequence[Model], shown: Shown, run: Run) -> list[Model]:
-        """Those that can go on from what there is of an answer."""
-        if not shown.may_be_continued(run.request, self._config.continue_bytes):
-            return []
-        return [model for model in candidates if model.provider.continues(run.request)]
+        return Attempt(production.number + 1, "drain", "restarted") if _may_restart(run, candidates) else None
 
     def _candidates(self, run: Run) -> list[Model]:
         """Who may answer, in order. Raises UnknownModel for the run's own.
@@ -95,37 +89,15 @@ class Attempts:
                 candidates.append(fallback)
         return candidates
 
-    # -- what is known of upstreams
 
-    def rests(self, model: Model) -> bool:
-        """Whether it fails so often that others are asked first."""
-        return self._breakers.rests(model.name, asyncio.get_running_loop().time())
-
-    def prefer(self, models: Sequence[Model]) -> Model:
-        """Whom to ask: the first that does not rest; the first of all where each does."""
-        now = asyncio.get_running_loop().time()
-        model = next((model for model in models if not self._breakers.rests(model.name, now)), models[0])
-        self._breakers.asked(model.name, now)
-        return model
-
-    def note(self, model: Model, end: End | None) -> None:
-        """How an upstream fared in an attempt."""
-        if end is None or end.status == "cancelled":
-            return  # which says nothing of it
-        if end.status == "completed" or end.reason in ("length", "content_filter") or is_refusal(end):
-            self._breakers.answered(model.name)
-        elif may_pass(end, continuing=False):
-            wanted_s = end.error.retry_after_s if end.error is not None else None
-            if self._breakers.failed(model.name, asyncio.get_running_loop().time(), wanted_s):
-                log.warning("model %r fails again and again (%s): others are asked first", model.name, end.reason)
-                self._metrics.breakers_opened.labels(model.name).inc()
-
-    @property
-    def config(self) -> Config:
-        return self._config
+def _able(candidates: Sequence[Model], shown: Shown, run: Run, config: Config) -> list[Model]:
+    """Those that can go on from what there is of an answer."""
+    if not shown.may_be_continued(run.request, config.continue_bytes):
+        return []
+    return [model for model in candidates if model.provider.continues(run.request)]
 
 
-def may_restart(run: Run, candidates: Sequence[Model]) -> bool:
+def _may_restart(run: Run, candidates: Sequence[Model]) -> bool:
     """Whether the answer may begin anew, which withdraws what was shown."""
     return candidates[0].restart if run.request.restart is None else run.request.restart
 
@@ -133,11 +105,14 @@ def may_restart(run: Run, candidates: Sequence[Model]) -> bool:
 class _Tries:
     """What was tried for one run on this worker, and what comes next."""
 
-    def __init__(self, attempts: Attempts, production: Production, candidates: Sequence[Model]) -> None:
-        self._attempts = attempts
+    def __init__(
+        self, production: Production, candidates: Sequence[Model], config: Config, upstreams: Upstreams
+    ) -> None:
         self._production = production
         self._run = production.run
         self._candidates = candidates
+        self._config = config
+        self._upstreams = upstreams
         self._fruitless: Counter[str] = Counter()
         self._unable: set[str] = set()
         """Those that said that they cannot continue this one."""
@@ -151,19 +126,14 @@ class _Tries:
 
     def begin(self) -> None:
         """Nobody was asked yet."""
-        first, *others = self._candidates
-        if others and self._attempts.rests(first):
-            self._begin("failover", [*others, first])
-        else:
-            self._ask_next([first], None)
+        if self._upstreams.prefer(self._candidates) is not self._model:
+            self._begin("failover", self._candidates)
 
     def take_over(self, before: Contents, leases: int, released: bool) -> End | None:
         """Others have begun: the end, if nobody may go on."""
-        if self._production.is_stopped:
-            return None  # which its end, or whoever goes on, will say
         self._taken_over = True
-        names = [attempt.model for attempt in before.attempts if attempt.model is not None]
-        self._model = next((model for model in self._candidates if model.name in names[-1:]), self._model)
+        last = next((attempt.model for attempt in reversed(before.attempts) if attempt.model is not None), None)
+        self._model = next((model for model in self._candidates if model.name == last), self._model)
         if deaths_in_a_row(before.attempts, before.tries, leases, released=released) >= DEATHS_MAX:
             return self._lost(f"{DEATHS_MAX} workers in a row died over it before a token came")
         order = [self._model, *self._others()]
@@ -179,20 +149,22 @@ class _Tries:
 
     async def ask(self) -> End | None:
         """One attempt."""
-        production, model = self._production, self._model
-        end = await production.generate(model, self._written, self._pause_s)
-        self._attempts.note(model, end)
+        self._upstreams.asked(self._model)
+        end = await self._production.generate(self._model, self._written, self._pause_s)
+        if end is not None:
+            self._upstreams.answered(self._model, end)
         return end
 
     def go_on_after(self, end: End) -> bool:
         """Whether there is another attempt after one that ended so; it has begun then."""
-        model, continuing = self._model, self._written is not None
+        production, model, continuing = self._production, self._model, self._written is not None
         if not self._run.request.failover or not may_pass(end, continuing=continuing):
             return False
         if continuing and is_refusal(end):
             self._unable.add(model.name)
-        if self._production.brought_something:
+        if production.brought_something:
             self._broken_off = end
+        if production.brought_something and self._left_who_can_continue(self._candidates):
             self._fruitless[model.name] = 0
             order = [model, *self._others()]
         else:
@@ -200,7 +172,7 @@ class _Tries:
             order = [*self._others(), model] if self._is_worth_asking_again(end) else self._others()
         if not self._begin("failover", order):
             return False
-        log.info("run %s: %s failed (%s); %s goes on", self._run.id, model.name, end.reason, self._model.name)
+        log.info("run %s: model %r failed (%s); next is %r", self._run.id, model.name, end.reason, self._model.name)
         return True
 
     def last_word(self, end: End) -> End:
@@ -225,7 +197,7 @@ class _Tries:
     def _begin(self, reason: Reason, order: Sequence[Model]) -> bool:
         """Choose who is asked next, and write that an attempt begins; False if there is nobody, or enough was tried."""
         production, model = self._production, self._model
-        if production.number >= self._attempts.config.max_attempts:
+        if production.number >= self._config.max_attempts:
             return False
         how = self._choose(order)
         if how is None:
@@ -236,19 +208,26 @@ class _Tries:
 
     def _choose(self, order: Sequence[Model]) -> How | None:
         """Who is asked next, with what, and what that means for readers; None if there is nobody."""
-        run, shown = self._run, self._production.shown()
-        left = [model for model in order if self._fruitless[model.name] < FRUITLESS_MAX]
-        able = [one for one in self._attempts.able(left, shown, run) if one.name not in self._unable]
-        if shown.began and able:
+        shown = self._production.shown()
+        able = self._left_who_can_continue(order) if shown.began else []
+        if able:
             self._ask_next(able, Written(shown.text, shown.tokens))
             return "continued"
-        if not left or (shown.began and not may_restart(run, self._candidates)):
+        left = self._left(order)
+        if not left or (shown.began and not _may_restart(self._run, self._candidates)):
             return None
         self._ask_next(left, None)
         return "restarted" if shown.began else "continued"
 
+    def _left(self, order: Sequence[Model]) -> list[Model]:
+        return [model for model in order if self._fruitless[model.name] < FRUITLESS_MAX]
+
+    def _left_who_can_continue(self, order: Sequence[Model]) -> list[Model]:
+        able = _able(self._left(order), self._production.shown(), self._run, self._config)
+        return [model for model in able if model.name not in self._unable]
+
     def _ask_next(self, models: Sequence[Model], written: Written | None) -> None:
-        self._model = self._attempts.prefer(models)
+        self._model = self._upstreams.prefer(models)
         self._written = written
         failures = self._fruitless[self._model.name]
         self._pause_s = full_jitter(failures, base_s=PAUSE_S, cap_s=PAUSE_MAX_S) if failures else 0.0

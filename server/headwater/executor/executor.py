@@ -26,6 +26,10 @@ log = logging.getLogger("headwater.executor")
 
 # How often silent upstreams are looked for: no timeout is stated finer than this.
 WATCH_S = 0.25
+# A store that fails over is back after seconds, so a few looks at what ended are enough.
+HEAL_EVERY_S = 2.0
+# For what a drain stopped to be written.
+DRAIN_ENDS_S = 2.0
 # A worker that did nothing itself for so long, frozen or starved, blames nobody for it. No timeout is as short.
 STANDSTILL_S = 1.0
 # Abandoned runs looked at in one sweep; the next comes soon.
@@ -255,6 +259,7 @@ class Executor:
         for production in tuple(self._productions.values()):
             if self._leaves(production):
                 production.stop("handed_over")
+            await asyncio.sleep(0)  # each looks at a whole answer, and leases must be renewed meanwhile
         if not await self._all_done(deadline):
             for production in tuple(self._productions.values()):
                 production.stop("handed_over")
@@ -346,17 +351,13 @@ class Executor:
     async def _sweep(self, *, take: bool) -> None:
         """Take what was let go of, and, where it is time, what two answered sweeps in a row showed to be nobody's."""
         stale = [s for s in await self._store.stale(SWEEP_MAX) if not self._is_here(s)]
-        for one in stale:
-            if one.released or (take and self._abandoned.get(one.run_id) == one.token):
-                self.wake(one.run_id, one.token)
+        found = [s for s in stale if s.released or (take and self._abandoned.get(s.run_id) == s.token)]
+        if (begun := sum(one.token > 0 for one in found)) and not self.draining:
+            log.info("%d runs have lost their worker, and go on here if nobody else is faster", begun)
+        for one in found:
+            self.wake(one.run_id, one.token)
         self._abandoned = {one.run_id: one.token for one in stale}
 
     def _is_here(self, one: Stale) -> bool:
         here = one.run_id in self._productions or one.run_id in self._starting
         return here or self._healing.heals(one.run_id, one.token)
-
-
-# A store that fails over is back after seconds, so a few looks at what ended are enough.
-HEAL_EVERY_S = 2.0
-# For the ends of the runs that a drain cut off to be written.
-DRAIN_ENDS_S = 2.0

@@ -21,9 +21,9 @@ _VLLM = {"add_generation_prompt": False, "continue_final_message": True}
 
 def can_continue(request: RunRequest, way: Continuation) -> bool:
     """Whether an answer to `request` can be gone on with in this way."""
-    last = _begun(request, way)
     if way == "none":
         return False
+    last = _begun(request, way)
     if last is None:
         return True
     # Of an answer that the caller began, a `prefix` may come again: whether it did, what is written does not tell.
@@ -47,8 +47,7 @@ def continued(request: RunRequest, text: str, way: Continuation) -> RunRequest:
 
 def _begun(request: RunRequest, way: Continuation) -> Message | None:
     """The assistant's message that ends the request and that its answer goes on with, if there is one."""
-    last = request.input[-1]
-    if isinstance(last, str) or last.role != "assistant":
+    if isinstance(request.input, str) or (last := request.input[-1]).role != "assistant":
         return None
     match way:
         case "vllm":

@@ -16,7 +16,7 @@ from headwater.core.frames import frame_text, messages_in
 from headwater.core.pushes import Push, encode_push
 from headwater.core.session import Action, Authenticate, Close, Enter, Perform, Performable, Refusal, Send, Session
 from headwater.entropy import full_jitter
-from headwater.errors import Draining, Forbidden, HeadwaterError, StoreUnavailable
+from headwater.errors import Forbidden, HeadwaterError, StoreUnavailable
 from headwater.formats.base import Frame
 from headwater.formats.room import RoomOverSocket
 from headwater.hub import RoomCursor
@@ -42,8 +42,7 @@ async def room_socket(socket: WebSocket[AppState]) -> None:
     room: str = socket.path_params["room"]
     try:
         check_origin(socket)
-        if socket.state["executor"].draining:
-            raise Draining("This worker is shutting down. Connect again.", retry_after=1)
+        socket.state["hub"].farewell.check_enters()
         principal = await socket_principal(socket)
         if principal is not None and principal.role_in(room) is None:
             raise Forbidden("The credential does not let its bearer into this room.")

@@ -40,7 +40,8 @@ export function statusOf(status) {
 export function attemptOf({ reason, how, model }) {
   const what = how === "restarted" ? "Begun anew" : "Continued";
   if (model) return `${what} by ${model}`;
-  return reason === "failover" ? `${what}, after a fault of the model’s server` : `${what} by another worker`;
+  if (reason === "failover") return `${what}, after a fault of the model’s server`;
+  return reason === "drain" ? `${what} by the next worker` : `${what} after its worker was lost`;
 }
 
 /**
