@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 import headwater
-from headwater.supervisor import Terminal
+from headwater.process import Terminal
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
 
@@ -35,7 +36,7 @@ from headwater.supervisor import Supervisor
 async def main(port):
     command = [sys.executable, "-c", sys.argv[3]]
     workers, say = int(sys.argv[2]), lambda: print("all listen", flush=True)
-    return await Supervisor(command, port, workers, on_listening=say, patience_s=20.0).run()
+    return await Supervisor(command, port, workers, on_listening=say, patience_s=float(sys.argv[4])).run()
 
 logging.basicConfig(level="INFO", format="%(message)s")
 with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as port:
@@ -111,9 +112,9 @@ class Family(ServerProcess):
 class Supervised(Family):
     """A supervisor of stand-ins; `before` is what each of them does before it listens."""
 
-    def __init__(self, directory: Path, workers: int, before: str = "") -> None:
+    def __init__(self, directory: Path, workers: int, before: str = "", patience_s: float = 20.0) -> None:
         super().__init__(directory, env={"BEFORE": before})
-        self.command = [sys.executable, "-c", PARENT, str(self.port), str(workers), WORKER]
+        self.command = [sys.executable, "-c", PARENT, str(self.port), str(workers), WORKER, str(patience_s)]
 
     @property
     def ready(self) -> bool:
@@ -284,6 +285,17 @@ def test_a_hangup_replaces_one_after_another(tmp_path: Path) -> None:
         assert len(server.said("others accept")) == 2, "each in the knowledge that others do"
         assert who_answers(server) in server.pids() - before
         assert len(server.said("all listen")) == 1
+        assert [line for line in server.stderr.splitlines() if "is replaced by" in line] == [
+            f"worker 1 (process {first}) is replaced by worker 1 (process {new_in(server, 1)})",
+            f"worker 2 (process {second}) is replaced by worker 2 (process {new_in(server, 2)})",
+        ]
+
+
+def new_in(server: Supervised, place: int) -> int:
+    """The process that a place was given to."""
+    (found,) = re.findall(rf"is replaced by worker {place} \(process (\d+)\)", server.stderr)
+    assert int(found) in server.pids()
+    return int(found)
 
 
 def test_the_next_one_waits_until_the_one_before_has_ended(tmp_path: Path) -> None:
@@ -293,6 +305,7 @@ def test_the_next_one_waits_until_the_one_before_has_ended(tmp_path: Path) -> No
         wait_until(lambda: len(server.pids()) == 3 and server.said("SIGTERM"))
         server.signal(signal.SIGHUP)  # which is remembered, and tells nobody twice
         server.signal(signal.SIGHUP)
+        wait_until(lambda: "all workers are replaced once more after this" in server.stderr)
         lingering = int(server.said("SIGTERM")[0].split()[1])
         for number in range(4):
             wait_until(partial(so_many, server, "SIGTERM", 2 * number + 1))
@@ -301,25 +314,37 @@ def test_the_next_one_waits_until_the_one_before_has_ended(tmp_path: Path) -> No
             wait_until(partial(so_many, server, "ended", number + 1))
         wait_until(lambda: len(server.pids()) == 2)
         assert lingering in before and not server.pids() & before
+        assert server.stderr.count("once more after this") == 1
 
 
 def so_many(server: Supervised, word: str, count: int) -> bool:
     return len(server.said(word)) == count
 
 
-def test_where_the_first_does_not_come_up_the_others_stay(tmp_path: Path) -> None:
+def test_where_the_first_does_not_come_up_all_workers_stay(tmp_path: Path) -> None:
     with Supervised(tmp_path, 2, 'os.path.exists("broken") and sys.exit(2)') as server:
         (tmp_path / "broken").touch()
         before = server.pids()
         server.signal(signal.SIGHUP)
-        wait_until(lambda: "does not come up: the others are left as they are" in server.stderr)
-        (stays,) = server.pids() & before
-        assert {who_answers(server) for _ in range(5)} == {stays}
+        wait_until(lambda: "does not come up: the workers that there are go on" in server.stderr)
+        assert "ended with exit code 2\n" in server.stderr and server.pids() == before
+        assert not server.said("SIGTERM"), "none of them was told to end"
         (tmp_path / "broken").unlink()
-        wait_until(lambda: len(server.pids()) == 2 and who_answers(server) != stays)
-        assert server.running and stays in server.pids()
         server.signal(signal.SIGHUP)
-        wait_until(lambda: len(server.said("ended")) == 3)
+        wait_until(lambda: len(server.said("ended")) == 2)
+        assert not server.pids() & before
+
+
+def test_one_that_never_listens_is_dropped_for_the_one_before(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "go")
+    before_it = 'say("begins"); os.path.exists("slow") and open("go").read()'
+    with Supervised(tmp_path, 1, before_it, patience_s=0.5) as server:
+        (tmp_path / "slow").touch()
+        before = server.pids()
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: len(server.said("begins")) == 2)
+        wait_until(lambda: "does not come up" in server.stderr and server.pids() == before)
+        assert who_answers(server) in before and not server.said("SIGTERM")
 
 
 def test_a_signal_in_the_midst_of_it_ends_all_and_tells_nobody_twice(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -66,6 +67,9 @@ def test_three_workers_are_one_server(tmp_path: Path, redis: RedisServer) -> Non
         assert server.terminate() == 0
         assert server.stderr.count("is listening on") == server.stderr.count(f"listening on {server.url}\n") == 1
         assert server.stderr.count("once more to stop at once") == 1
+        assert f"  Replace workers    kill -HUP {server.pid} " in server.stderr
+        names = dict(re.findall(r"worker (\S+) \(process (\d+)\)$", server.stderr, re.MULTILINE))
+        assert len(names) == 3 and {int(pid) for pid in names.values()} == pids, "each says who it is"
         assert server.stdout == ""
 
 

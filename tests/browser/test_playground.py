@@ -115,7 +115,7 @@ def test_the_page_carries_on_when_the_server_comes_back(playground: Playground, 
         playground.wait_for_status("Reconnecting")
         playground.shoot("playground-reconnecting")
         server.restart()
-        expect(playground.tab.locator("#attempt")).to_have_text("Continued by another worker")
+        expect(playground.tab.locator("#attempt")).to_have_text("Continued after its worker was lost")
         playground.wait_for_output(longer_than=len(before))
         playground.shoot("playground-continued")
         playground.wait_for_status("Completed")
@@ -125,7 +125,7 @@ def test_the_page_carries_on_when_the_server_comes_back(playground: Playground, 
     assert ended["output"].startswith(before), "what a reader has seen is durable"
     expect(playground.tab.locator("#fact-attempts")).to_have_text("2")
     said = playground.tab.locator("#said p").all_text_contents()
-    assert said.count("Continued by another worker.") == 1, "a screen reader hears of it, once"
+    assert said.count("Continued after its worker was lost.") == 1, "a screen reader hears of it, once"
 
 
 def test_an_answer_that_its_upstream_broke_off_goes_on_and_says_so(

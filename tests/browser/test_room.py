@@ -118,11 +118,11 @@ def test_an_answer_outlives_its_server_and_says_who_goes_on(ann: Room, server: S
     before = ann.texts[-1]
     with ann.outage():
         server.restart()
-        expect(ann.answer.locator(".attempt")).to_have_text("Continued by another worker")
+        expect(ann.answer.locator(".attempt")).to_have_text("Continued after its worker was lost")
         ann.shoot("room-continued")
         ann.answer.locator(".prose").wait_for()
     assert ann.texts[-1].startswith(before), "nothing was withdrawn"
-    expect(ann.tab.locator("#said")).to_contain_text("demo: Continued by another worker.")
+    expect(ann.tab.locator("#said")).to_contain_text("demo: Continued after its worker was lost.")
 
 
 def test_history_is_read_back_as_far_as_it_goes(ann: Room, visitors: Visitors) -> None:

@@ -41,7 +41,7 @@ def read(*events: RunEvent) -> int:
 
 def test_one_that_is_continued_is_one_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert read(delta("to"), TAKEN_OVER, delta("gether"), END) == 0
-    assert capsys.readouterr() == ("together\n", "continued by another worker\n")
+    assert capsys.readouterr() == ("together\n", "continued after its worker was lost\n")
 
 
 def test_one_that_begins_anew_is_no_success_where_its_beginning_cannot_be_taken_back(
@@ -61,7 +61,7 @@ def test_before_the_first_word_nothing_is_taken_back(capsys: pytest.CaptureFixtu
     ("attempt", "said"),
     [
         (ANEW, "begun anew by backup"),
-        (Attempt(1, 2, "2-1", 2, "drain", "continued"), "continued by another worker"),
+        (Attempt(1, 2, "2-1", 2, "drain", "continued"), "continued by the next worker"),
         (Attempt(1, 2, "2-1", 2, "failover", "continued"), "continued, after a fault of the model's server"),
         (Attempt(1, 2, "2-1", 2, "failover", "continued", "two\nlines"), "continued by two lines"),
     ],

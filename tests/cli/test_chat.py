@@ -55,7 +55,7 @@ def test_runs_are_a_table_newest_first(server: ServerProcess) -> None:
     done("watch", newest, "--url", server.url)
     result = done("runs", "--url", server.url, "--limit", "2", "--status", "completed")
     head, first, second = result.stdout.splitlines()
-    assert head.split() == ["RUN", "STATUS", "MODEL", "STARTED", "TOOK", "TOKENS"]
+    assert head.split() == ["RUN", "STATUS", "MODEL", "STARTED", "TOOK"]
     assert first.split()[:3] == [newest, "completed", "quick"] and second.split()[1] == "completed"
     assert "There are older ones" in result.stderr
 

@@ -126,7 +126,7 @@ def test_an_answer_that_begins_anew_is_told_of_once() -> None:
     talk.take(Grew(answer, "", replaced=True))
     answer.content.append(Part(text="No"))
     talk.take(Grew(answer, "No"))
-    assert "".join(out).count("anew") == 1 and "* begun anew by another worker\n" in "".join(out)
+    assert "".join(out).count("anew") == 1 and "* begun anew after its worker was lost\n" in "".join(out)
     assert out[-1] == "\r\x1b[1A\x1b[Jdemo: No\n> "
 
 

@@ -66,8 +66,8 @@ class _Visit:
     def _tell(self, notice: Notice) -> None:
         if self._talk is None:
             self._terminal.tell(notice)
-        else:
-            self._talk.note(self._terminal.said_of(notice))
+        elif (said := self._terminal.said_of(notice)) is not None:
+            self._talk.note(said)
 
     async def _stay(self, room: AsyncRoom, talk: Talk, where: Paper) -> None:
         """Until somebody leaves, or there is no room any more."""

@@ -292,12 +292,12 @@ def welcome(address: tuple[Any, ...], asks: bool, supervisor: int | None = None)
     host, port = address[0], address[1]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     key = ' \\\n                       -H "Authorization: Bearer $KEY"' if asks else ""
-    replace = f"\n  Replace workers    kill -HUP {supervisor}      (docs/operations.md)" if supervisor else ""
+    replace = f"  Replace workers    kill -HUP {supervisor}      (docs/operations.md)\n" if supervisor else ""
     return f"""
 Headwater {VERSION} is listening on {url}
 
   Stream an answer   curl -N '{url}/v1/runs?format=text' -H 'Content-Type: application/json'{key} \\
                        -d '{{"input": "How do I resume a stream?"}}'
   Open the page      {url}/
-  Use your model     OPENAI_BASE_URL=http://127.0.0.1:11434/v1 headwater serve      (or headwater.toml: docs/models.md){replace}
-"""
+  Use your model     OPENAI_BASE_URL=http://127.0.0.1:11434/v1 headwater serve      (or headwater.toml: docs/models.md)
+{replace}"""

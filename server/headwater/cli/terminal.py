@@ -18,6 +18,9 @@ from headwater_client import Notice, Resumed, Unavailable
 # What could move the cursor, or worse: a model's words are no commands to a terminal.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _PIECE_BYTES = 65_536
+# What a server says that goes: in a stream or a refusal, and as a room's close code.
+_LEAVING = ("draining", "1001")
+_RESTARTING = "the server is shutting down or restarting, trying again"
 
 
 def harmless(text: str) -> str:
@@ -33,6 +36,7 @@ class Terminal:
         self._shows = sys.stdout.isatty()
         self._both = self._shows and sys.stderr.isatty()
         self._in_line = False
+        self._told = ""
         self.reached = False
         """Whether there has been an answer from the server."""
 
@@ -65,17 +69,28 @@ class Terminal:
 
     def tell(self, notice: Notice) -> None:
         """A line about the connection."""
-        self.note(self.said_of(notice))
+        if (said := self.said_of(notice)) is not None:
+            self.note(said)
 
-    def said_of(self, notice: Notice) -> str:
-        """How the connection is."""
+    def said_of(self, notice: Notice) -> str | None:
+        """How the connection is; None where that was just said."""
         if isinstance(notice, Resumed):
+            self._told = ""
             return "back"
-        if isinstance(notice.error, Unavailable) and notice.error.status is not None:
-            what = notice.error.message.rstrip(".")
-        else:
-            what = "connection lost" if self.reached else f"cannot reach {self._url}"
-        return f"{what}, trying again in {math.ceil(notice.wait_s)} s"
+        before, self._told = self._told, self._failure(notice.error)
+        if self._told != _RESTARTING:
+            return f"{self._told}, trying again in {math.ceil(notice.wait_s)} s"
+        return self._told if self._told != before else None
+
+    def _failure(self, error: Exception) -> str:
+        if isinstance(error, Unavailable):
+            if error.code in _LEAVING:
+                return _RESTARTING
+            if error.code == "closed":  # between two events, by a server or a proxy
+                return "the server closed the connection"
+            if error.status is not None:
+                return error.message.rstrip(".")
+        return "connection lost" if self.reached and not self._told else f"cannot reach {self._url}"
 
 
 class Typed:

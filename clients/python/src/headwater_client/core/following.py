@@ -72,7 +72,7 @@ class _Following:
             if isinstance(received, Lost):
                 return self._ended_early(trouble_of(received, self._rules.url))
             if not received:
-                return self._ended_early(self._closed(parser.retry_ms))
+                return self._ended_early(self._closed(parser))
             try:
                 for message in parser.feed(received):
                     event = self._view.take(message)
@@ -92,12 +92,14 @@ class _Following:
             self._trials.forget()
         return trouble
 
-    def _closed(self, retry_ms: int | None) -> Trouble:
+    def _closed(self, parser: EventParser) -> Trouble:
         """A whole response without the end: the server, or a proxy, sent us away."""
         if self._view.greeted:
             return Trouble(Unavailable("the connection was closed before the end of the answer", code="closed"))
-        error = Unavailable(f"{self._rules.url} cannot serve for now, and asks to come back", code="unavailable")
-        return Trouble(error, at_least_s=(retry_ms or 0) / 1000)
+        code, _, why = parser.comment.partition(": ")  # a server of ours says so
+        detail = f"cannot serve for now: {why}" if why else "cannot serve for now, and asks to come back"
+        error = Unavailable(f"{self._rules.url} {detail}", code=code if why else "unavailable", status=200)
+        return Trouble(error, at_least_s=(parser.retry_ms or 0) / 1000)
 
     def _nothing_left(self) -> Steps[None]:
         """Nothing comes after our position. If we have not seen the end ourselves, the run tells it."""

@@ -27,6 +27,7 @@ class EventParser:
 
     def __init__(self) -> None:
         self.retry_ms: int | None = None
+        self.comment = ""
         self._pieces: list[bytes] = []  # of a line that has not ended
         self._size = 0  # of the event so far
         self._after_cr = False
@@ -68,6 +69,8 @@ class EventParser:
 
     def _field(self, name: str, value: str) -> None:
         match name:
+            case "":
+                self.comment = value
             case "event":
                 self._event = value
             case "data":
