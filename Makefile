@@ -51,10 +51,10 @@ format: .venv/.test ## sort imports and format
 	$(BIN)/ruff check --fix --exit-zero
 	$(BIN)/ruff format
 
-MINUTES ?= 1
+MINUTES ?=
 SEED ?=
 chaos: .venv/.test ## kill, freeze and cut off workers under load for MINUTES=1, and check every promise
-	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: .venv/.test ## measure against the plain ways to do it
 	@$(BIN)/python -m tests.bench $(ARGS)

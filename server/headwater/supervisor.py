@@ -165,9 +165,9 @@ class Supervisor:
     def _on_hangup(self) -> None:
         if self._terminal.is_gone:
             self._on_signal()
-        else:
-            if self._rolling and not self._called.is_set():
-                log.info("all workers are replaced once more after this")
+        elif not self._called.is_set():
+            when = "once more after this" if self._rolling else "one after another"
+            log.info("all workers are replaced, %s", when)
             self._called.set()
 
     def _end(self, exit_code: int) -> None:
@@ -240,7 +240,6 @@ class Supervisor:
 
     async def _roll(self, keepers: asyncio.TaskGroup) -> None:
         """Put a new worker in each place. If one does not come up, all who are left stay: theirs would not either."""
-        log.info("replacing all workers, one after another")
         for place in range(len(self._workers)):
             if self._ending or not await self._replace(place, keepers):
                 return

@@ -4,19 +4,23 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from headwater.config import Config
 from headwater.core.events import Usage
-from tests.chaos.faults import Window
+from headwater.core.recovery import DEATHS_MAX
+from tests.chaos.continuing import waits
+from tests.chaos.faults import Havoc
 from tests.chaos.load import Asked
 from tests.chaos.questions import Question
 from tests.chaos.report import Failing, Tally
 from tests.chaos.stored import Stored, stored_from
 from tests.chaos.subscribers import Subscriber
 from tests.chaos.world import World
+from tests.support.sse import Disjoint
 from tests.support.upstream import Exchange, Script
 
 # Attempts at the end of a log that brought nothing, after which the next takeover gives a run up: it kills its workers.
-FRUITLESS = 2
-ATTEMPTS_MAX = 10
+FRUITLESS = DEATHS_MAX - 1
+ATTEMPTS_MAX = Config().max_attempts
 # What was acknowledged before a primary died reaches a slow subscriber up to so long after.
 UNDER_WAY_S = 3.0
 
@@ -25,13 +29,19 @@ Failure = tuple[Failing, str]
 
 @dataclass
 class Checks:
-    """Reads what the round left, and tells the tally what is wrong with it."""
+    """Reads what the load and the havoc left, and tells the tally what is wrong with it."""
 
-    world: World
-    tally: Tally
-    windows: Sequence[Window]
-    within_s: float = float("inf")
-    """From a kill to what a subscriber hears next."""
+    havoc: Havoc
+
+    @property
+    def world(self) -> World:
+        """Where all of it was."""
+        return self.havoc.world
+
+    @property
+    def tally(self) -> Tally:
+        """Where it is told."""
+        return self.havoc.tally
 
     async def all_of(self, asked: Sequence[Asked]) -> None:
         """Check each run, some at a time."""
@@ -46,9 +56,9 @@ class Checks:
     async def _check(self, asked: Asked) -> None:
         where = self.world.where(self.world.chance(f"check/{asked.id}"))
         response = await self.world.ask(where, "GET", f"/v1/runs/{asked.id}")
-        bereft = any(window.holds(asked.started_at, _last_seen(asked)) for window in self.windows)
+        bereft = any(window.holds(asked.started_at, _last_seen(asked)) for window in self.havoc.windows)
         if response.status_code == 404:
-            if any(window.holds(asked.started_at, asked.created_at) for window in self.windows):
+            if any(window.holds(asked.started_at, asked.created_at) for window in self.havoc.windows):
                 self.tally.lost_runs += 1
             else:
                 self.tally.fail("runs without an end", f"{asked.id} is gone: {response.text}")
@@ -69,6 +79,7 @@ class Checks:
             self.tally.attempts[f"{attempt['reason']} {attempt['how']}"] += 1
         self._fail(asked, judge_run(asked, stored, self._calls(asked.question)))
         self._fail(asked, self._subscribers(asked, stored))
+        self._fail(asked, self._waits(asked, stored))
 
     def _fail(self, asked: Asked, failures: Iterator[Failure] | Sequence[Failure]) -> None:
         for kind, what in failures:
@@ -86,7 +97,8 @@ class Checks:
             yield kind_of(error), what
         failed = {id(subscriber) for subscriber, _ in asked.problems}
         for subscriber in asked.subscribers:
-            self._measure(asked, subscriber)
+            pauses_s, form = self.tally.pauses_s, subscriber.kind
+            pauses_s[form] = max(pauses_s.get(form, 0.0), subscriber.pause_s)
             if id(subscriber) in failed:
                 continue
             wrong = list(subscriber.judge(stored))
@@ -99,19 +111,17 @@ class Checks:
         """Whether it was told the end of a history that was lost afterwards: nobody can tell it any more."""
         if not subscriber.done or stored.lost is None or subscriber.place == stored.end_position:
             return False
-        return any(window.holds(subscriber.ended_at - UNDER_WAY_S, subscriber.ended_at) for window in self.windows)
+        ended_at = subscriber.ended_at
+        return any(window.holds(ended_at - UNDER_WAY_S, ended_at) for window in self.havoc.windows)
 
-    def _measure(self, asked: Asked, subscriber: Subscriber) -> None:
-        pauses_s, kind = self.tally.pauses_s, subscriber.kind
-        pauses_s[kind] = max(pauses_s.get(kind, 0.0), subscriber.pause_s)
-        for killed_at in asked.killed_at.values():
-            heard = [at for at in subscriber.resumed_at.values() if at > killed_at]
-            if not heard:
-                continue
-            took = min(heard) - killed_at
-            self.tally.continued_s.append(took)
-            if took > self.within_s:
-                self._fail(asked, [("continued too late", f"{subscriber!r} heard nothing for {took:.2f} s")])
+    def _waits(self, asked: Asked, stored: Stored) -> Iterator[Failure]:
+        for wait in waits(asked, stored, self.havoc.troubles, self.world.lease_s):
+            self.tally.continued_s.append(wait.took_s)
+            self.tally.bounded += wait.bounded
+            if wait.late and wait.bounded:
+                promised = f"{wait.took_s:.2f} s after a kill, and {wait.within_s:g} s are promised"
+                yield "continued too late", f"{wait.subscriber!r} heard {promised}"
+            self.tally.excused += wait.late and not wait.bounded
 
 
 def judge_run(asked: Asked, stored: Stored, calls: Sequence[Exchange]) -> Iterator[Failure]:
@@ -192,12 +202,8 @@ def _last_seen(asked: Asked) -> float:
 
 def kind_of(error: BaseException) -> Failing:
     """A gap and an overlap are told apart by where the reader was."""
-    text = str(error)
-    if "a repeat" in text:
-        return "repeats"
-    if "a gap or an overlap: after " in text:
-        after, _, at = text.partition("after ")[2].partition(", but the reader is at ")
-        return "gaps" if int(after) > int(at.split()[0]) else "repeats"
+    if isinstance(error, Disjoint):
+        return "gaps" if error.after > error.at else "repeats"
     if isinstance(error, TimeoutError):
         return "runs without an end"
     return "errors seen"

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from headwater.core.events import Entry, Text, encode_events
 from headwater.errors import StoreUnavailable
 from headwater.store.base import Append, Outcome
-from tests.chaos.load import Asked, Load
+from tests.chaos.load import Asked, Kill, Load
 from tests.chaos.questions import MARK_OF_STRANGERS
 from tests.chaos.report import Fault
 from tests.chaos.world import Worker
@@ -31,11 +31,11 @@ FAILOVER_S = 30.0  # for a replica to be promoted, which takes two or three seco
 
 
 class Window:
-    """A time in which acknowledged writes were lost, on the monotonic clock."""
+    """A time on the monotonic clock in which something was wrong; without an `end` it is not over yet."""
 
-    def __init__(self, start: float) -> None:
+    def __init__(self, start: float, end: float = float("inf")) -> None:
         self.start = start
-        self.end = time.monotonic() + 3_600
+        self.end = end
 
     def holds(self, start: float, end: float) -> bool:
         """Whether it has any of the time from start to end."""
@@ -43,13 +43,17 @@ class Window:
 
 
 class Havoc:
-    """Spoils the world under a load. `windows` are the times whose writes were lost."""
+    """Spoils the world under a load.
+
+    `windows` are the times whose writes were lost, and `troubles` those that may keep a worker from taking a run over.
+    """
 
     def __init__(self, load: Load, name: str) -> None:
         self.load = load
         self.world = load.world
         self.tally = load.tally
         self.windows: list[Window] = []
+        self.troubles: list[Window] = []
         self.freeze_s = FREEZE_S
         self._chance = self.world.chance(f"{name}/faults")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,6 +92,15 @@ class Havoc:
         """One more of these."""
         self.tally.faults[fault] += 1
 
+    @contextlib.contextmanager
+    def _troubled(self) -> Iterator[None]:
+        window = Window(time.monotonic())
+        self.troubles.append(window)
+        try:
+            yield
+        finally:
+            window.end = time.monotonic()
+
     # -- workers
 
     async def kill(self, chance: random.Random) -> None:
@@ -102,8 +115,9 @@ class Havoc:
         produced = await self._produced_by(worker)
         await worker.kill()
         now = time.monotonic()
-        for asked, attempt in produced:
-            asked.killed_at[attempt] = now
+        self.troubles.append(Window(now, now))
+        for asked, seq in produced:
+            asked.kills.append(Kill(now, seq))
         self.count("kills")
 
     async def revive(self, worker: Worker) -> None:
@@ -114,25 +128,28 @@ class Havoc:
                 await self.world.learn_name(worker)
 
     async def _produced_by(self, worker: Worker) -> list[tuple[Asked, int]]:
-        """The runs that it produces now, as far as one can know, each with the number of its attempt."""
+        """The runs that it produces now, as far as one can know, each with the top of its log."""
         found = []
         for asked in self.load.in_flight:
-            with contextlib.suppress(StoreUnavailable):
-                if self.world.kind == "sqlite":
-                    found.append((asked, 0))
-                elif worker.name and await self.world.holder(asked.id) == worker.name:
-                    run = await self.world.store.get(asked.id)
-                    if run is not None and run.status == "in_progress" and not run.cancelled:
-                        found.append((asked, run.token))
+            if self.world.kind == "sqlite":
+                run = (await self.world.ask(lambda: worker.process.url, "GET", f"/v1/runs/{asked.id}")).json()
+                if run["status"] == "in_progress":
+                    found.append((asked, int(run["position"].partition("-")[0])))
+            elif worker.name and await self.world.holder(asked.id) == worker.name:
+                with contextlib.suppress(StoreUnavailable):
+                    stored = await self.world.store.get(asked.id)
+                    if stored is not None and stored.status == "in_progress" and not stored.cancelled:
+                        found.append((asked, stored.position.seq))
         return found
 
     async def freeze(self, chance: random.Random) -> None:
         """A worker stands still for a while, and goes on as if nothing had been."""
         async with self._any_worker(chance) as worker:
-            worker.freeze()
             self.count("freezes")
-            await lasting(chance.uniform(*self.freeze_s))
-            worker.thaw()
+            with self._troubled():
+                worker.freeze()
+                await lasting(chance.uniform(*self.freeze_s))
+                worker.thaw()
 
     async def drain(self, chance: random.Random) -> None:
         """A worker is asked to leave, and a new one starts in its place."""
@@ -140,18 +157,22 @@ class Havoc:
             await self.replace(worker)
 
     async def replace(self, worker: Worker) -> None:
-        """SIGTERM, until it has gone, and a new one."""
+        """A new one, once this one has gone."""
+        await self.dismiss(worker)
+        await self.revive(worker)
+
+    async def dismiss(self, worker: Worker) -> None:
+        """SIGTERM, until it has gone."""
         self.count("drains")
         code = await worker.terminate()
         if code != 0:
             self.tally.fail("errors seen", f"a drained worker ended with {code}")
-        await self.revive(worker)
 
     async def roll(self, chance: random.Random) -> None:
         """All of them, one after another."""
         for worker in list(self.world.workers):
             if not worker.lock.locked():
-                async with worker.lock:
+                async with self._having(worker):
                     await self.replace(worker)
 
     @contextlib.asynccontextmanager
@@ -162,8 +183,16 @@ class Havoc:
             return [worker for worker in self.world.workers if not worker.lock.locked() and worker.running]
 
         worker = chance.choice(await eventually(free, FREE_S, "a worker is to be had"))
-        async with worker.lock:
+        async with self._having(worker):
             yield worker
+
+    @contextlib.asynccontextmanager
+    async def _having(self, worker: Worker) -> AsyncIterator[None]:
+        """It is this fault's for the block. Where no other is left in peace, nobody may be there to take over."""
+        async with worker.lock:
+            alone = all(one.lock.locked() for one in self.world.workers)
+            with self._troubled() if alone else contextlib.nullcontext():
+                yield
 
     # -- connections
 
@@ -178,14 +207,18 @@ class Havoc:
             return
         async with self.world.redis_lock:
             self.count("store cuts")
-            clients = await asyncio.to_thread(redis.ask, "CLIENT", "LIST")
-            share = chance.choice((0.3, 0.7, 1.0))
-            news_alone = chance.random() < 0.3
-            for line in str(clients).splitlines():
-                fields = dict(field.split("=", 1) for field in line.split(" ") if "=" in field)
-                hit = fields["name"] == "headwater" and chance.random() < share
-                if hit and (not news_alone or int(fields["sub"])):
-                    await asyncio.to_thread(redis.ask, "CLIENT", "KILL", "ID", fields["id"])
+            with self._troubled():
+                await self._cut_clients(redis, chance)
+
+    async def _cut_clients(self, redis: RedisServer, chance: random.Random) -> None:
+        clients = await asyncio.to_thread(redis.ask, "CLIENT", "LIST")
+        share = chance.choice((0.3, 0.7, 1.0))
+        news_alone = chance.random() < 0.3
+        for line in str(clients).splitlines():
+            fields = dict(field.split("=", 1) for field in line.split(" ") if "=" in field)
+            hit = fields["name"] == "headwater" and chance.random() < share
+            if hit and (not news_alone or int(fields["sub"])):
+                await asyncio.to_thread(redis.ask, "CLIENT", "KILL", "ID", fields["id"])
 
     async def stall_store(self, chance: random.Random) -> None:
         """Redis answers nobody for a moment, or takes no writes."""
@@ -195,13 +228,14 @@ class Havoc:
         async with self.world.redis_lock:
             self.count("store cuts")
             seconds = chance.uniform(*STALL_S)
-            if chance.random() < 0.5:
-                await asyncio.to_thread(redis.ask, "CLIENT", "PAUSE", int(seconds * 1_000), "WRITE")
-                await lasting(seconds)
-            else:
-                await asyncio.to_thread(redis.freeze)
-                await lasting(seconds)
-                redis.thaw()
+            with self._troubled():
+                if chance.random() < 0.5:
+                    await asyncio.to_thread(redis.ask, "CLIENT", "PAUSE", int(seconds * 1_000), "WRITE")
+                    await lasting(seconds)
+                else:
+                    await asyncio.to_thread(redis.freeze)
+                    await lasting(seconds)
+                    redis.thaw()
 
     async def fail_over(self, chance: random.Random) -> None:
         """The primary dies, and its replica, which had not heard the last writes, takes its place."""
@@ -226,9 +260,15 @@ class Havoc:
                 await self._promote(old, new, window)
 
     async def _promote(self, old: RedisServer, new: RedisServer, window: Window) -> None:
-        world = self.world
-        assert world.sentinel is not None
-        watcher = world.sentinel
+        with self._troubled():
+            await self._let_take_over(old, new, window)
+        self.world.primary, self.world.replica = new, old
+        await asyncio.to_thread(old.start)
+        await asyncio.to_thread(old.become_replica_of, new)
+
+    async def _let_take_over(self, old: RedisServer, new: RedisServer, window: Window) -> None:
+        watcher = self.world.sentinel
+        assert watcher is not None
         await asyncio.to_thread(old.kill)
         window.end = time.monotonic()
         await asyncio.to_thread(new.forget_parting)
@@ -237,9 +277,6 @@ class Havoc:
             return watcher.master_port == new.port and new.role == "master"
 
         await eventually(lambda: asyncio.to_thread(promoted), FAILOVER_S, f"{new!r} is promoted")
-        world.primary, world.replica = new, old
-        await asyncio.to_thread(old.start)
-        await asyncio.to_thread(old.become_replica_of, new)
 
     # -- strangers
 
@@ -247,7 +284,7 @@ class Havoc:
         """Somebody who had the lease of a run before writes on the very top of its log."""
         if self.world.kind == "sqlite":
             return
-        running = [asked for asked in self.load.in_flight if asked.killed_at] or self.load.in_flight
+        running = [asked for asked in self.load.in_flight if asked.kills] or self.load.in_flight
         if not running:
             return
         asked = chance.choice(running)

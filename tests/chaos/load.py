@@ -6,13 +6,13 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx2
 
 from tests.chaos.questions import Question, draw
 from tests.chaos.report import Tally
-from tests.chaos.streams import Chat, Ndjson, PlainText, Responses
+from tests.chaos.streams import Chat, Completion, Ndjson, PlainText, Responses
 from tests.chaos.subscribers import Client, Native, Slow, Subscriber, Where
 from tests.chaos.world import World
 from tests.support.waiting import eventually, lasting
@@ -24,9 +24,18 @@ SUBSCRIBERS = 4  # of a run, at most; one at least
 # Shares of runs that are cancelled, and of subscribers that come late, and that leave.
 CANCELLED, LATE, LEAVING = 0.12, 0.3, 0.12
 LATE_S = 8.0  # at most: also after the end
+STREAM_S = 30.0  # of silence, at most
 ASKED_S = 90.0  # for a run to be taken: the store may fail over meanwhile
 
 KINDS: Final = ("native", "native", "ndjson", "text", "chat", "responses", "client", "slow")
+
+
+class Kill(NamedTuple):
+    """The death of the worker that produced a run."""
+
+    at: float
+    seq: int
+    """The top of the run's log shortly before."""
 
 
 @dataclass
@@ -45,8 +54,7 @@ class Asked:
     cancel_owed: bool = False
     """A cancel was accepted, so that it can end in no other way."""
     problems: list[tuple[Subscriber, BaseException]] = field(default_factory=list)
-    killed_at: dict[int, float] = field(default_factory=dict)
-    """When the worker was killed that produced the attempt of this number."""
+    kills: list[Kill] = field(default_factory=list)
 
 
 class Load:
@@ -63,7 +71,10 @@ class Load:
         self.asked: list[Asked] = []
         self._chance = world.chance(f"{name}/load")
         self._tasks: set[asyncio.Task[None]] = set()
-        self._http = httpx2.AsyncClient(timeout=httpx2.Timeout(30.0), limits=httpx2.Limits(max_connections=None))
+        self._http = httpx2.AsyncClient(timeout=STREAM_S, limits=httpx2.Limits(max_connections=None))
+        # Where a request cannot be sent again it is not sent on a connection that may be about to be closed.
+        once = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+        self._http_once = httpx2.AsyncClient(timeout=STREAM_S, limits=once)
 
     @property
     def in_flight(self) -> list[Asked]:
@@ -105,10 +116,25 @@ class Load:
             headers=headers,
         )
         assert response.status_code == 202, f"{question.body} was answered with {response.status_code} {response.text}"
-        asked = Asked(question, response.json()["id"], began, time.monotonic())
+        return self._note(Asked(question, response.json()["id"], began, time.monotonic()))
+
+    async def complete(self, question: Question, chance: random.Random) -> Asked | None:
+        """Start it as OpenAI's clients do, whose stream is the answer; None if it was refused, which must not be."""
+        began = time.monotonic()
+        subscriber = Completion(lambda: self.world.network.url, question.chat, self._http_once)
+        try:
+            await subscriber.open()
+        except Exception as error:
+            self.tally.fail("errors seen", f"{subscriber!r}: {type(error).__name__}: {error}")
+            return None
+        asked = self._note(Asked(question, subscriber.run_id, began, time.monotonic()))
+        self._add(asked, subscriber)
+        return asked
+
+    def _note(self, asked: Asked) -> Asked:
         self.asked.append(asked)
         self.tally.runs += 1
-        self.tally.faults["upstream faults"] += bool(question.fault)
+        self.tally.faults["upstream faults"] += bool(asked.question.fault)
         return asked
 
     def follow(
@@ -116,7 +142,11 @@ class Load:
     ) -> Subscriber:
         """One more subscriber, in a task of its own."""
         own = random.Random(chance.random())
-        subscriber = self._make(kind, asked.id, own)
+        return self._add(asked, self._make(kind, asked.id, own), late_s, leave_s)
+
+    def _add(
+        self, asked: Asked, subscriber: Subscriber, late_s: float = 0.0, leave_s: float | None = None
+    ) -> Subscriber:
         asked.subscribers.append(subscriber)
         asked.tasks.append(asyncio.create_task(self._follow(asked, subscriber, late_s, leave_s)))
         self.tally.subscribers += 1
@@ -186,3 +216,4 @@ class Load:
             if isinstance(result, Exception):
                 self.tally.fail("errors seen", f"{type(result).__name__}: {result}")
         await self._http.aclose()
+        await self._http_once.aclose()

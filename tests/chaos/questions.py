@@ -71,9 +71,10 @@ PROMISES: Final[Mapping[str, Promise]] = {
     "brittle": Promise(continues=False),
 }
 
-Fault = dict[str, Any]
+Try = dict[str, Any]
+"""What is different in a script at one request."""
 
-FAULTS: Final[Mapping[str, list[Fault]]] = {
+UPSTREAM_FAULTS: Final[Mapping[str, list[Try]]] = {
     "reset before headers": [{"fault": "reset_before_headers"}],
     "close before headers": [{"fault": "close_before_headers"}],
     "429 with Retry-After": [{"status": 429, "retry_after": "1"}],
@@ -121,6 +122,12 @@ class Question(Struct, frozen=True):
         return PROMISES[self.model]
 
     @property
+    def chat(self) -> dict[str, Any]:
+        """The same, for OpenAI's chat completions."""
+        messages = [{"role": "user", "content": self.body["input"]}]
+        return {"model": self.model, "messages": messages, "stream": True, **self.body["extra"]}
+
+    @property
     def whole(self) -> bool:
         """Whether all of it comes at last, unless it is cancelled."""
         promise = self.promise
@@ -148,7 +155,7 @@ def draw(chance: random.Random, name: str, *, longest_s: float, faulty: float) -
     seconds = chance.uniform(1.0, longest_s)
     if kind == "demo":
         return demo(name, tokens=chance.randrange(20, 200), seconds=seconds)
-    fault = chance.choice(list(FAULTS)) if chance.random() < faulty else ""
+    fault = chance.choice(list(UPSTREAM_FAULTS)) if chance.random() < faulty else ""
     return scripted(name, kind, chance, seconds=seconds, fault=fault)
 
 
@@ -164,7 +171,7 @@ def scripted(name: str, model: str, chance: random.Random, *, seconds: float, fa
     """A question to a model of the scripted upstream."""
     count = chance.randrange(30, 160)
     interval_s = seconds / count
-    tries = FAULTS[fault] if fault else []
+    tries = UPSTREAM_FAULTS[fault] if fault else []
     if chance.random() < 0.3:
         script = Script(pieces=pieces(min(count, 60), chance.getrandbits(32)), interval_s=interval_s, tries=tries)
     else:

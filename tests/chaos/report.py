@@ -1,5 +1,6 @@
 """What happened, counted, and how it is told: while it goes on, and at the end."""
 
+import os
 import sys
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ Failing = Literal[
     "wrong attempts",
     "errors seen",
     "continued too late",
+    "kills without a witness",
     "stale writes taken",
     "rooms gone wrong",
     "crashes in logs",
@@ -50,6 +52,10 @@ class Tally:
     """Subscribers that had the end of a history that was lost."""
     continued_s: list[float] = field(default_factory=list)
     """From each kill to what each subscriber heard next of a run that the dead worker produced."""
+    bounded: int = 0
+    """Of those, when nothing else went wrong that would excuse being late."""
+    excused: int = 0
+    """Of those, later than promised, as more went wrong."""
     pauses_s: dict[str, float] = field(default_factory=dict)
     """The longest time without an event of a run, by the kind of subscriber."""
     notes: list[str] = field(default_factory=list)
@@ -65,6 +71,23 @@ class Tally:
         """Whether there was anything of the kind."""
         return bool(self.failures)
 
+    @property
+    def unproven(self) -> str:
+        """Why it proves nothing, if so."""
+        if not self.runs or not self.subscribers:
+            return f"{self.runs} runs had {self.subscribers} subscribers"
+        return "" if self.faults.total() else "nothing went wrong"
+
+    def verdict(self, again: str) -> str:
+        """What came of it in one sentence, and the command for the same draws."""
+        if self.failed:
+            what = f"{len(self.failures)} times a promise was broken"
+        elif self.unproven:
+            what = f"nothing is proven: {self.unproven}"
+        else:
+            what = "every promise was kept"
+        return f"{what}; the same draws again: {again}"
+
     def table(self, seed: object) -> str:
         """All of it for people."""
         rows: list[tuple[str, object]] = [
@@ -78,14 +101,18 @@ class Tally:
             ("runs lost with a primary", self.lost_runs),
             ("ends of a lost history", self.told_anew),
             ("time to continue after a kill", quantiles(self.continued_s)),
+            ("with nothing else wrong: bounded", self.bounded),
+            ("later than that, as more was wrong", self.excused),
             *((f"longest pause: {kind}", f"{pause_s:.2f} s") for kind, pause_s in sorted(self.pauses_s.items())),
-            *((f"{name} (0)", self.failings[name]) for name in FAILINGS),
             ("seed", seed),
         ]
-        width = max(len(name) for name, _ in rows)
-        return "".join(
-            [*(f"  {note}\n" for note in self.notes), *(f"  {name:<{width}}  {value}\n" for name, value in rows)]
-        )
+        bad: list[tuple[str, object]] = [(name, self.failings[name]) for name in FAILINGS]
+        width = max(len(name) for name, _ in [*rows, *bad])
+
+        def lines(rows: list[tuple[str, object]]) -> list[str]:
+            return [f"  {name:<{width}}  {value}\n" for name, value in rows]
+
+        return "".join([*(f"  {note}\n" for note in self.notes), *lines(rows), "must be 0:\n", *lines(bad)])
 
     def described(self) -> str:
         """The first failures."""
@@ -100,6 +127,28 @@ def quantiles(values: list[float]) -> str:
     ordered = sorted(values)
     at = [ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.99)]
     return f"p50 {at[0]:.2f} s, p99 {at[1]:.2f} s, worst {ordered[-1]:.2f} s of {len(ordered)}"
+
+
+class Pace:
+    """How far something is that goes in steps, of each of which one knows about how long it lasts."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._begun = 0
+        self._at = 0.0
+        self._seconds = 0.0
+
+    def step(self, seconds: float) -> None:
+        """The next one begins."""
+        self._begun += 1
+        self._at, self._seconds = time.monotonic(), seconds
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1."""
+        if not self._begun:
+            return 0.0
+        return (self._begun - 1 + min(1.0, (time.monotonic() - self._at) / self._seconds)) / self._steps
 
 
 class Progress:
@@ -126,8 +175,10 @@ class Progress:
         self._told = now
         seconds = now - self._began
         if self._bar:
-            done = int(min(share, 1.0) * BAR)
-            sys.stderr.write(f"\r[{'#' * done}{'.' * (BAR - done)}] {seconds:4.0f} s  {self._what()}\x1b[K")
+            done = int(share * BAR)
+            line = f"[{'#' * done}{'.' * (BAR - done)}] {seconds:4.0f} s  {self._what()}"
+            width = os.get_terminal_size(sys.stderr.fileno()).columns or len(line) + 1  # 0 where nobody knows
+            sys.stderr.write(f"\r{line[: width - 1]}\x1b[K")  # in the last column it might wrap
         else:
             sys.stderr.write(f"{seconds:5.0f} s  {share:4.0%}  {self._what()}\n")
         sys.stderr.flush()

@@ -78,7 +78,7 @@ class Party:
         """Return once everybody has heard all answers' ends and is heard, or after so long."""
 
         def calm() -> bool:
-            return all(_has_heard_all(member) or _has_left(member) for member in self.members)
+            return all(_has_heard_all(member) or member.has_left for member in self.members)
 
         with contextlib.suppress(AssertionError):
             await eventually(calm, within_s)
@@ -86,9 +86,8 @@ class Party:
     async def close(self) -> None:
         """Everybody leaves. What went wrong with one is told."""
         for member in self.members:
-            if _has_left(member):
-                error = member._staying.exception() if member._staying is not None else None
-                self._fail(member, f"it has left: {type(error).__name__}: {error}")
+            if member.has_left:
+                self._fail(member, f"it has left: {type(member.problem).__name__}: {member.problem}")
             await member.leave()
 
     async def check(self) -> None:
@@ -144,7 +143,3 @@ class Party:
 def _has_heard_all(member: RoomClient) -> bool:
     view = member.view
     return view.settled and all(answer.end is not None for answer in view.answers.values())
-
-
-def _has_left(member: RoomClient) -> bool:
-    return member._staying is not None and member._staying.done()

@@ -2,6 +2,7 @@
 
 import asyncio
 import codecs
+import contextlib
 import json
 import time
 from abc import abstractmethod
@@ -14,7 +15,7 @@ from headwater.formats.openai import response_id
 from tests.chaos.stored import Stored
 from tests.chaos.subscribers import DEADLINE_S, Subscriber, Where
 from tests.chaos.world import is_lost
-from tests.support.sse import EventStreamParser, Follower, Message
+from tests.support.sse import Disjoint, EventStreamParser, Follower, Message
 from tests.support.waiting import lasting
 
 # After a refusal that passes: a Retry-After is in whole seconds, for crowds.
@@ -36,7 +37,7 @@ class Stream(Subscriber):
 
     async def _once(self) -> None:
         path, headers = self.request()
-        self.connections += 1
+        self.open_another()
         try:
             async with self._client.stream("GET", self.where() + path, headers=headers) as response:
                 if response.status_code == 200:
@@ -117,21 +118,39 @@ class Ndjson(Stream):
             self.over()
 
 
-class PlainText(Stream):
+class Unaware(Stream):
+    """One whose format says nothing of attempts that continue: it notices them by the text that they add."""
+
+    def __init__(self, where: Where, run_id: str, client: httpx2.AsyncClient) -> None:
+        super().__init__(where, run_id, client)
+        self._text = ""
+        self._grown: list[tuple[float, int]] = []
+
+    @property
+    def text(self) -> str:
+        return self._text
+
+    def grow(self, text: str) -> None:
+        """There is more of it."""
+        self._text += text
+        self._grown.append((time.monotonic(), len(self._text)))
+
+    def went_on_at(self, attempt: dict[str, Any], shown: str) -> float | None:
+        if attempt["how"] == "restarted":
+            return None
+        return next((at for at, length in self._grown if length > len(shown)), self.ended_at or None)
+
+
+class PlainText(Unaware):
     """A person with curl, who asks again where the transfer broke off."""
 
     kind = "text"
 
     def __init__(self, where: Where, run_id: str, client: httpx2.AsyncClient) -> None:
         super().__init__(where, run_id, client)
-        self._text = ""
         self._broken: list[str] = []
         self._whole = False
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-
-    @property
-    def text(self) -> str:
-        return self._text
 
     def request(self) -> tuple[str, dict[str, str]]:
         return f"/v1/runs/{self.run_id}/events?format=text", {}
@@ -142,7 +161,7 @@ class PlainText(Stream):
 
     def feed(self, piece: bytes) -> None:
         self.heard()
-        self._text += self._decoder.decode(piece)
+        self.grow(self._decoder.decode(piece))
 
     def closed(self) -> None:
         self._whole = True
@@ -170,7 +189,7 @@ class PlainText(Stream):
             yield "was shown what it never was"
 
 
-class Chat(Stream):
+class Chat(Unaware):
     """A reader of chat completions that resumes by the ids of their chunks."""
 
     kind = "chat"
@@ -178,12 +197,7 @@ class Chat(Stream):
     def __init__(self, where: Where, run_id: str, client: httpx2.AsyncClient) -> None:
         super().__init__(where, run_id, client)
         self._parser = EventStreamParser()
-        self._text = ""
         self._finish: str | None = None
-
-    @property
-    def text(self) -> str:
-        return self._text
 
     def request(self) -> tuple[str, dict[str, str]]:
         headers = {"Last-Event-ID": self._parser.last_id} if self._parser.last_id else {}
@@ -207,7 +221,7 @@ class Chat(Stream):
 
     def _take(self, chunk: dict[str, Any]) -> None:
         for choice in chunk["choices"]:
-            self._text += choice["delta"].get("content") or ""
+            self.grow(choice["delta"].get("content") or "")
             self._finish = choice["finish_reason"] or self._finish
 
     def closed(self) -> None:
@@ -228,7 +242,33 @@ class Chat(Stream):
             yield f"was told {told}, and it ended as {end}"
 
 
-class Responses(Stream):
+class Completion(Chat):
+    """A client of OpenAI's, whose answer is the stream of its own POST: what is lost of that is lost."""
+
+    kind = "completion"
+
+    def __init__(self, where: Where, body: dict[str, Any], client: httpx2.AsyncClient) -> None:
+        super().__init__(where, "", client)
+        self._body = body
+
+    async def open(self) -> None:
+        """Return once it is answered, and the run is known."""
+        self.open_another()
+        request = self._client.build_request("POST", f"{self.where()}/v1/chat/completions", json=self._body)
+        self._response = await self._client.send(request, stream=True)
+        if self._response.status_code != 200:
+            body = await self._response.aread()
+            raise AssertionError(f"it was answered with {self._response.status_code} {body[:300]!r}")
+        self.run_id = self._response.headers["headwater-run"]
+
+    async def follow(self) -> None:
+        async with asyncio.timeout(DEADLINE_S), contextlib.aclosing(self._response):
+            async for piece in self._response.aiter_raw():
+                self.feed(piece)
+        self.closed()
+
+
+class Responses(Unaware):
     """A reader of responses that resumes behind the number of the last event; `by_place` by its id."""
 
     kind = "responses"
@@ -238,12 +278,7 @@ class Responses(Stream):
         self.by_place = by_place
         self._parser = EventStreamParser()
         self._number = -1
-        self._text = ""
         self._said: dict[str, Any] = {}
-
-    @property
-    def text(self) -> str:
-        return self._text
 
     def request(self) -> tuple[str, dict[str, str]]:
         path = f"/v1/responses/{response_id(self.run_id)}?stream=true"
@@ -261,10 +296,11 @@ class Responses(Stream):
             self.heard()
             number = event["sequence_number"]
             again = self.by_place and message.id is None  # an event without a place comes again after the one before
-            assert number > self._number or again, f"a repeat: {number} after {self._number}: {event}"
+            if number <= self._number and not again:
+                raise Disjoint(number - 1, self._number)
             self._number = max(number, self._number)
             if event["type"] == "response.output_text.delta":
-                self._text += event["delta"]
+                self.grow(event["delta"])
             elif event["type"] == "error":
                 self.error = event["code"]
                 self.over()

@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from headwater_client import AsyncClient
-from headwater_client.runs import Attempt, Delta, Snapshot
+from headwater_client.core.trials import LONGEST_S
+from headwater_client.core.trouble import Broken
+from headwater_client.runs import Attempt, Delta, Resumed, Retrying, Snapshot
 from tests.chaos.stored import Stored
 from tests.support.event_source import EventSource, Over
 from tests.support.sse import Message
@@ -30,12 +32,15 @@ class Subscriber(ABC):
     """One of them. `done`: it has seen the end."""
 
     kind: ClassVar[str]
+    back_s: ClassVar[float] = 2.0
+    """How long it may take to be back once it has lost its connection, beside what keeps it out."""
 
     def __init__(self, where: Where, run_id: str) -> None:
         self.where = where
         self.run_id = run_id
         self.done = False
-        self.connections = 0
+        self.opened: list[float] = []
+        """When it asked for each connection."""
         self.error: str | None = None
         """The code of the error that ended its stream, in a format that has such."""
         self.ended_at = 0.0
@@ -44,6 +49,11 @@ class Subscriber(ABC):
         self.resumed_at: dict[int, float] = {}
         """When it heard of each attempt, by number."""
         self._heard_at = 0.0
+
+    @property
+    def connections(self) -> int:
+        """How many it had."""
+        return len(self.opened)
 
     def __repr__(self) -> str:
         state = "done" if self.done else "not done"
@@ -62,6 +72,14 @@ class Subscriber(ABC):
     @abstractmethod
     async def follow(self) -> None:
         """Read to the end."""
+
+    def open_another(self) -> None:
+        """It asks for a connection."""
+        self.opened.append(time.monotonic())
+
+    def went_on_at(self, attempt: dict[str, Any], shown: str) -> float | None:
+        """When it noticed this attempt at an answer of which so much had been shown; None if it never did."""
+        return self.resumed_at.get(attempt["number"])
 
     def heard(self) -> None:
         """An event came."""
@@ -106,7 +124,6 @@ class Native(Subscriber):
         async with asyncio.timeout(DEADLINE_S):
             while source.follower.end is None:
                 over = await source.read(until=lambda follower: follower.end is not None)
-                self.connections = source.connections
                 assert over is not Over.STOPPED, "it was stopped before the end"
         self.over()
 
@@ -142,7 +159,10 @@ class _Wanderer(EventSource):
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         self.url = urlsplit(self._subscriber.where() + self._path)
-        return await super()._open()
+        opened = await super()._open()
+        if opened is not None:
+            self._subscriber.open_another()
+        return opened
 
     async def _body(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut_after: int | None
@@ -157,12 +177,14 @@ class Client(Subscriber):
     """The Python client."""
 
     kind = "client"
+    back_s = LONGEST_S
 
     def __init__(self, where: Where, run_id: str) -> None:
         super().__init__(where, run_id)
         self._text = ""
         self._place = ""
         self._end: dict[str, Any] = {}
+        self._broken: list[str] = []
 
     @property
     def text(self) -> str:
@@ -173,7 +195,8 @@ class Client(Subscriber):
         return self._place
 
     async def follow(self) -> None:
-        async with AsyncClient(self.where(), max_wait_s=DEADLINE_S) as client:
+        self.open_another()
+        async with AsyncClient(self.where(), max_wait_s=DEADLINE_S, on_status=self._on_status) as client:
             watch = client.watch(self.run_id)
             async for event in watch:
                 if isinstance(event, Delta | Snapshot):
@@ -185,8 +208,15 @@ class Client(Subscriber):
             self._end = {"status": watch.end.status, "reason": watch.end.reason}
         self.over()
 
+    def _on_status(self, status: Retrying | Resumed) -> None:
+        if isinstance(status, Resumed):
+            self.open_another()
+        elif isinstance(status.error, Broken):  # which it heals, so that nobody would know
+            self._broken.append(str(status.error))
+
     def judge(self, stored: Stored) -> Iterator[str]:
         yield from super().judge(stored)
+        yield from (f"was sent {what}" for what in self._broken)
         if self._end and any(stored.end.get(name) != value for name, value in self._end.items()):
             yield f"was told the end {self._end}, and stored is {stored.end}"
 

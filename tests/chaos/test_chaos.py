@@ -27,7 +27,7 @@ async def test_no_token_is_lost_or_repeated_whatever_happens_to_the_workers(tmp_
             havoc = Havoc(load, "chaos")
             havoc.freeze_s = (0.2, 1.5)
             until = asyncio.get_running_loop().time() + SECONDS
-            async with played(load, havoc.windows, rooms=1) as party, asyncio.TaskGroup() as acts:
+            async with played(havoc, rooms=1) as party, asyncio.TaskGroup() as acts:
                 acts.create_task(load.press(until))
                 acts.create_task(party.talk(until))
                 acts.create_task(havoc.wreak_each(STROKES, SECONDS))

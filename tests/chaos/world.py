@@ -5,13 +5,14 @@ import random
 import secrets
 import signal
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import anyio.to_thread
 import httpx2
 
+from headwater.errors import StoreUnavailable
 from headwater.redis_client import RedisClient
 from headwater.store.redis import RedisStore
 from headwater.store.redis.keys import Keys
@@ -24,6 +25,8 @@ from tests.support.waiting import eventually, lasting
 
 ASK_S = 20.0  # for an answer that is no stream: a worker may be frozen for a while
 AGAIN_S = 0.1  # between two tries of a request that was refused for now
+NAME_S = 20.0  # for a worker to say its name: the store may fail over meanwhile
+TAKEN_S = 3.0  # for it to take what it was asked
 # Bytes of answers until a connection is cut: of a short answer, or of a part of a long one.
 CUT_WITHIN = 12_000
 # Of connections go through the network that cuts, and of those so many are spared.
@@ -39,7 +42,7 @@ SETTINGS: dict[str, object] = {
     "drain_spread_s": 0.3,
     "store_timeout_s": 1,
     "wait_for_store_s": 30,  # a worker may start while there is no primary
-    "first_token_timeout_s": 8,  # a worker that was frozen takes its own silence for the upstream's
+    "first_token_timeout_s": 3,  # three times as long as the slowest first token
     "idle_timeout_s": 1.5,
     "connect_timeout_s": 2,
     "max_runs": 200,
@@ -252,17 +255,30 @@ class World:
         return self._store
 
     async def holder(self, run_id: str) -> str:
-        """Who signed the newest lease of the run; empty if nobody has, or where there is no Redis."""
+        """Who signed the newest lease of the run; empty if nobody has, or nobody can say."""
         if self._links is None:
             return ""
-        name = await self._links.one(("HGET", Keys(self.prefix).run(run_id), "holder"))
-        return name.decode() if name else ""
+        with suppress(StoreUnavailable):
+            if name := await self._links.one(("HGET", Keys(self.prefix).run(run_id), "holder")):
+                return str(name.decode())
+        return ""
 
     async def learn_name(self, worker: Worker) -> None:
-        """How this worker signs: what it is asked it produces itself."""
-        response = await self.client.post(f"{worker.process.url}/v1/runs", json={"input": "who are you?"})
-        if response.status_code == 202:
-            worker.name = await self.holder(response.json()["id"])
+        """How this worker signs: what it is asked it produces itself, unless another has to take that over.
+
+        Raises AssertionError where that cannot be known, as the store is away.
+        """
+        others = {other.name for other in self.workers if other is not worker}
+
+        async def signed() -> str | None:
+            asked = {"input": "who are you?"}
+            response = await self.ask(lambda: worker.process.url, "POST", "/v1/runs", deadline_s=NAME_S, json=asked)
+            with suppress(AssertionError):  # a failover may have lost the run
+                name = await eventually(lambda: self.holder(response.json()["id"]), TAKEN_S)
+                return name if name not in others else None
+            return None
+
+        worker.name = await eventually(signed, NAME_S, f"{worker!r} says its name")
 
 
 def is_lost(error: Exception) -> bool:

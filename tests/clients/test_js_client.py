@@ -14,7 +14,7 @@ import pytest
 from tests.clients.js_scenes import everybody_reads, everybody_talks, play, three_workers
 from tests.clients.scene import KEY, MODELS, READER, WILD, Scene
 from tests.streaming.texts import seeded
-from tests.support.keys import token
+from tests.support.keys import JWT_SECRET
 from tests.support.server import free_port
 from tests.workers.cluster import Cluster
 
@@ -82,8 +82,8 @@ async def test_errors_are_of_their_own_classes(scene: Scene, ended: dict[str, An
 
 
 async def test_what_works_on_one_server(scene: Scene, ended: dict[str, Any]) -> None:
-    claims: dict[str, Any] = {"name": "Ann", "scope": "runs:read", "rooms": {"lobby": "write"}}
-    tokens = [token(expires_in=SOON_S, **claims), token(**claims)]
+    claims = {"sub": "ann", "name": "Ann", "scope": "runs:read", "rooms": {"lobby": "write"}}
+    signing = {"claims": claims, "secret": JWT_SECRET, "lives": [SOON_S, 600]}
     cases = {
         "twice": {"kind": "twice"},
         "after the end": {"kind": "watch", "id": ended["id"], "after": ended["position"]},
@@ -92,7 +92,7 @@ async def test_what_works_on_one_server(scene: Scene, ended: dict[str, Any]) -> 
         "EventSource": {"kind": "eventSource", "id": start(scene, "wild")},
         "EventSource after the end": {"kind": "eventSource", "id": ended["id"], "after": ended["position"]},
         "EventSource of a run that is gone": {"kind": "eventSource", "id": "run_gone"},
-        "refreshed": {"kind": "refreshed", "id": start(scene, "quiet"), "tokens": tokens},
+        "refreshed": {"kind": "refreshed", "id": start(scene, "quiet"), **signing},
     }
     told = await play(cases, "--experimental-eventsource", "--no-warnings", url=scene.server.url, token=KEY)
     assert len(set(told.value("twice"))) == 1

@@ -37,17 +37,25 @@ def test_after_its_rest_one_tries_and_the_others_wait_for_what_comes_of_it() -> 
 def test_each_rest_is_longer_up_to_a_limit() -> None:
     breakers, now, rests = failing(3), 0.0, []
     for _ in range(6):
-        start, now = now, now + 10.0 * REST_TIMES_MAX
-        breakers.failed("fast", start)
-        rests.append(next(s for s in range(1, 200) if not breakers.rests("fast", start + s)))
+        now += 10.0 * REST_TIMES_MAX
+        breakers.asked("fast", now)
+        breakers.failed("fast", now)
+        rests.append(next(s for s in range(1, 200) if not breakers.rests("fast", now + s)))
     assert rests == [20, 40, 80, 80, 80, 80]
 
 
-def test_one_that_asks_for_it_is_left_alone_at_once() -> None:
+def test_those_that_were_under_way_make_no_rest_longer() -> None:
+    breakers = failing(20)
+    assert not breakers.rests("fast", 10.0)
+
+
+def test_one_that_asks_for_it_is_left_alone_at_once_and_not_for_good() -> None:
     breakers = Breakers(3, 10.0)
     assert breakers.failed("fast", 0.0, 60.0)
     assert breakers.rests("fast", 59.0)
     assert not breakers.rests("fast", 60.0)
+    breakers.failed("fast", 60.0, 1e9)
+    assert not breakers.rests("fast", 60.0 + 10.0 * REST_TIMES_MAX)
 
 
 def test_of_many_names_the_latest_are_known() -> None:

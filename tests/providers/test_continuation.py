@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from headwater.core.events import Reasoning, Text, Usage
 from headwater.core.run import Message, RunRequest
 from headwater.providers.base import Finish, Step
-from headwater.providers.continuation import Continuation, Overlap, can_continue, continued
+from headwater.providers.continuation import Continuation, Overlap, can_continue, continued, left_of_limits
 from headwater.providers.openai_request import request_body
 
 WAYS: list[Continuation] = ["vllm", "prefix", "trailing"]
@@ -35,6 +35,26 @@ def ending(request: RunRequest) -> tuple[Any, ...]:
 
 
 # -- the request
+
+
+@pytest.mark.parametrize(
+    ("extra", "left"),
+    [
+        ({"max_tokens": 20, "top_k": 4}, {"max_tokens": 14, "top_k": 4}),
+        ({"max_completion_tokens": 7}, {"max_completion_tokens": 1}),
+        ({"options": {"num_predict": 20, "seed": 1}}, {"options": {"num_predict": 14, "seed": 1}}),
+        ({"options": {"num_predict": -1}, "max_tokens": None}, {"options": {"num_predict": -1}, "max_tokens": None}),
+        (None, {}),
+    ],
+)
+def test_limits_in_the_upstream_s_own_words_are_less_by_what_is_written(extra: Any, left: Any) -> None:
+    assert left_of_limits(extra, 6) == left
+
+
+@pytest.mark.parametrize("extra", [{"max_tokens": 6}, {"options": {"num_predict": 5}}])
+def test_one_that_is_reached_leaves_nothing(extra: Any) -> None:
+    with pytest.raises(ValueError, match="reached"):
+        left_of_limits(extra, 6)
 
 
 def test_vllm_is_told_to_continue_the_last_message() -> None:

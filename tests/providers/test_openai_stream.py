@@ -205,6 +205,7 @@ TRANSCRIPTS = {
         escaped("a\\ud83d") + chunk({"content": "b"}) + escaped("\\ude00\\ud83d") + END,
         Answer([Text("a\ufffdb\ufffd\ufffd")], "stop", COUNTED),
     ),
+    "half an emoji, and a cut": (escaped("a\\ud83d"), Answer([Text("a")], "upstream_cut")),
     "an emoji cut between escapes in arguments": (
         call(0, "call_a", "say", '"')
         + b'data: {"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"\\ud83d"}}]}}]}\n\n'

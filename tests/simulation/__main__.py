@@ -18,6 +18,8 @@ def main() -> int:
     parser.add_argument("--schedules", type=int, default=2_000, help="how many (default 2000); a single one is told")
     parser.add_argument("--seed", type=int, help="of the first; each further one has the next (default: any)")
     options = parser.parse_args()
+    if options.schedules < 1:
+        parser.error("--schedules: none proves nothing")
     first = random.SystemRandom().randrange(SEED_MAX) if options.seed is None else options.seed
     tally: Counter[str] = Counter()
     metrics, trace, began = Metrics(), list[str](), time.process_time()
@@ -28,7 +30,7 @@ def main() -> int:
             again = f"python -m tests.simulation --schedules 1 --seed {broken.seed}"
             sys.stdout.write("\n".join([*broken.trace, "", str(broken), f"Again: {again}", ""]))
             return 1
-    spent_ms = 1_000 * (time.process_time() - began) / max(1, options.schedules)
+    spent_ms = 1_000 * (time.process_time() - began) / options.schedules
     if options.schedules == 1:
         sys.stdout.write("\n".join([*trace, ""]))
     for what in sorted(tally):

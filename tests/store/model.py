@@ -226,7 +226,7 @@ class Model:
 
     def stale(self, limit: int) -> list[Stale]:
         free = [row for row in self.rows if self.unfinished(row.run.id) and row.lease_until <= self.now]
-        return [Stale(row.run.id, row.run.token, row.run.status, row.released) for row in free[:limit]]
+        return [Stale(row.run.id, row.run.token, row.run.status, row.released, row.run.model) for row in free[:limit]]
 
     def cancel(self, run_id: str, tag: int) -> Cancelled | None:
         row = self.find(run_id)

@@ -1,15 +1,19 @@
 """What becomes of answers whose upstream fails: the next one goes on, in the same stream, wherever that is sound."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import anyio.to_thread
 import httpx2
 import pytest
 
-from tests.streaming.stage import DEADLINE_S, SCRIPTED, SETTINGS, Stage
+from tests.streaming.stage import DEADLINE_S, SCRIPTED, SETTINGS, Stage, staged
 from tests.support.server import ServerProcess, free_port
 from tests.support.upstream import Script, Upstream
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -195,7 +199,7 @@ async def test_no_more_than_so_many_attempts(rescued: Stage) -> None:
     assert len(run["output"].split()) == 10
 
 
-async def test_a_model_that_fails_again_and_again_is_asked_after_its_fallbacks(tmp_path: Any) -> None:
+async def test_a_model_that_fails_again_and_again_is_asked_after_its_fallbacks(tmp_path: Path) -> None:
     async with Upstream({SCRIPTED: Script()}) as upstream:
         (tmp_path / "headwater.toml").write_text(models_file(upstream))
         async with (
@@ -211,3 +215,19 @@ async def test_a_model_that_fails_again_and_again_is_asked_after_its_fallbacks(t
             assert (run["status"], run["attempts"][1]["model"]) == ("completed", "backup")
             assert len(upstream.exchanges) == before + 1, "it was not asked at all"
             assert await stage.metric('headwater_breakers_opened_total{model="tired"}') == 1
+
+
+async def test_an_answer_that_has_finished_is_not_handed_over(tmp_path: Path) -> None:
+    """Its upstream has said that it is, and only keeps the count of its tokens to itself for a while."""
+    async with staged(tmp_path) as stage:
+        run_id = await stage.start(Script(usage="none", done=False, end="open"))
+
+        async def has_all() -> bool:
+            return bool((await stage.run(run_id))["output"] == WHOLE)
+
+        await eventually(has_all, DEADLINE_S, "all of it has come")
+        stage.server.signal(signal.SIGTERM)
+        assert await anyio.to_thread.run_sync(stage.server.wait) == 0
+        await anyio.to_thread.run_sync(stage.server.start)
+        run = await stage.ended(run_id)
+        assert (run["status"], run["output"], later(run)) == ("completed", WHOLE, [])

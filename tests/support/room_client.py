@@ -81,6 +81,17 @@ class RoomClient:
         return self._socket is not None
 
     @property
+    def has_left(self) -> bool:
+        """Whether it has come, and is gone for good: by itself, or since it was refused."""
+        return self._staying is not None and self._staying.done()
+
+    @property
+    def problem(self) -> BaseException | None:
+        """Why it has left, where it has not done so by itself."""
+        staying = self._staying
+        return staying.exception() if staying is not None and staying.done() and not staying.cancelled() else None
+
+    @property
     def calm(self) -> bool:
         """Whether it has been cut as often as it was to be."""
         return self._next_cut is None

@@ -30,6 +30,15 @@ class Message:
         return json.loads(self.data)
 
 
+class Disjoint(AssertionError):
+    """What follows `after` was given to a reader that is `at` another place: a gap, or an overlap."""
+
+    def __init__(self, after: int, at: int) -> None:
+        super().__init__(f"a gap or an overlap: after {after}, but the reader is at {at}")
+        self.after = after
+        self.at = at
+
+
 class EventStreamParser:
     """An event stream in any pieces to messages; what the end of a connection leaves over is dropped."""
 
@@ -152,7 +161,8 @@ class Follower:
                     self.parts = []
 
     def _covers(self, data: dict[str, Any], one: bool = False) -> None:
-        assert data["after"] == self.seq, f"a gap or an overlap: after {data['after']}, but the reader is at {self.seq}"
+        if data["after"] != self.seq:
+            raise Disjoint(data["after"], self.seq)
         assert data["seq"] == self.seq + 1 if one else data["seq"] > self.seq, f"a wrong range: {data}"
         self.seq = data["seq"]
 

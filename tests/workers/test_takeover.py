@@ -108,3 +108,33 @@ async def test_a_run_that_kills_its_workers_is_not_passed_on_for_ever(tmp_path: 
         (left,) = [worker for worker in cluster.workers if worker.running]
         run = await cluster.ended(run_id, at=left)
         assert (run["status"], run["reason"], run["output"]) == ("incomplete", "producer_lost", "")
+
+
+async def test_a_run_goes_on_where_its_model_is_known(tmp_path: Path, redis_url: str) -> None:
+    """While the models of a server are changed, one worker after another, some know a model and others do not."""
+    async with Cluster(tmp_path, redis_url, workers=1, **QUICK) as cluster:
+        (tmp_path / "headwater.toml").write_text('[models.newer]\nprovider = "demo"\n')
+        async with cluster.worker(redis_url) as first, cluster.worker(redis_url) as second:
+            body = cluster.question(demo=DEMO) | {"model": "newer"}
+            run_id = (await cluster.post(body, at=first)).headers["headwater-run"]
+            reader = cluster.reader(run_id, at=second)
+            following = asyncio.ensure_future(reader.follow())
+            await eventually(lambda: reader.follower.seq > 5, what="it streams")
+            first.kill()
+            await following
+            run = await cluster.ended(run_id, at=second)
+            assert (run["status"], run["output"], tries(run)[1:]) == (
+                "completed",
+                reader.text,
+                [("takeover", "continued")],
+            )
+            # Nobody who knows it is left.
+            run_id = (await cluster.post(body, at=second)).headers["headwater-run"]
+            reader = cluster.reader(run_id, at=cluster.workers[0])
+            following = asyncio.ensure_future(reader.follow())
+            await eventually(lambda: reader.follower.seq > 5, what="it streams")
+            second.kill()
+            await following
+            run = await cluster.ended(run_id, at=cluster.workers[0])
+            assert (run["status"], run["reason"], run["output"]) == ("incomplete", "producer_lost", reader.text)
+            assert run["usage"]["output_tokens"] > 5

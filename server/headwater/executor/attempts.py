@@ -48,7 +48,11 @@ class Attempts:
         try:
             candidates = self._candidates(production.run)
         except UnknownModel as error:
-            return end_failed("upstream_unreachable", error.detail)
+            if production.shown().began:
+                return end_incomplete(
+                    "producer_lost", f"Nobody can go on with it. {error.detail}", production.log.usage()
+                )
+            return end_failed("upstream_unreachable", error.detail, production.log.usage())
         tries = _Tries(production, candidates, self._config, self._upstreams)
         if production.is_stopped:
             pass  # which its end, or whoever goes on, will say
@@ -116,6 +120,8 @@ class _Tries:
         self._fruitless: Counter[str] = Counter()
         self._unable: set[str] = set()
         """Those that said that they cannot continue this one."""
+        self._asked_enough: set[str] = set()
+        """Those that refused, or were silent, since the last token came."""
         self._model = candidates[0]
         """Who is asked."""
         self._broken_off: End | None = None
@@ -166,10 +172,13 @@ class _Tries:
             self._broken_off = end
         if production.brought_something and self._left_who_can_continue(self._candidates):
             self._fruitless[model.name] = 0
+            self._asked_enough.clear()
             order = [model, *self._others()]
         else:
             self._fruitless[model.name] += 1
-            order = [*self._others(), model] if self._is_worth_asking_again(end) else self._others()
+            if not self._is_worth_asking_again(end):
+                self._asked_enough.add(model.name)
+            order = [*self._others(), model]
         if not self._begin("failover", order):
             return False
         log.info("run %s: model %r failed (%s); next is %r", self._run.id, model.name, end.reason, self._model.name)
@@ -220,7 +229,11 @@ class _Tries:
         return "restarted" if shown.began else "continued"
 
     def _left(self, order: Sequence[Model]) -> list[Model]:
-        return [model for model in order if self._fruitless[model.name] < FRUITLESS_MAX]
+        return [
+            model
+            for model in order
+            if self._fruitless[model.name] < FRUITLESS_MAX and model.name not in self._asked_enough
+        ]
 
     def _left_who_can_continue(self, order: Sequence[Model]) -> list[Model]:
         able = _able(self._left(order), self._production.shown(), self._run, self._config)

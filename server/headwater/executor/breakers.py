@@ -4,7 +4,8 @@ from msgspec import Struct
 
 # Models of which it is known how they fare. Names are the callers' to choose where any is passed on.
 MODELS_MAX = 1_000
-# Each time that one fails again after its rest the next is twice as long, up to this many times the first.
+# Each time that one fails again after its rest the next is twice as long, up to this many times the first. Nor does an
+# upstream get more that asks for it: it may be tried too early, but is not forgotten.
 REST_TIMES_MAX = 8
 
 
@@ -12,6 +13,8 @@ class _Breaker(Struct):
     failures: int = 0
     rest_s: float = 0.0
     rests_until: float = 0.0
+    probed: bool = False
+    """It was asked after its rest."""
 
 
 class Breakers:
@@ -36,8 +39,8 @@ class Breakers:
     def asked(self, model: str, now: float) -> None:
         """It is asked: if it has just rested, the others wait for what comes of it, or for as long again."""
         one = self._breakers.get(model)
-        if one is not None and one.rests_until:
-            one.rests_until = max(one.rests_until, now + one.rest_s)
+        if one is not None and one.rests_until and now >= one.rests_until:
+            one.rests_until, one.probed = now + one.rest_s, True
 
     def failed(self, model: str, now: float, retry_after_s: float | None = None) -> bool:
         """It failed, or wants to be left alone for so long; whether it rests from now on and did not before."""
@@ -48,9 +51,14 @@ class Breakers:
         one.failures += 1
         if one.failures < self._failures and not retry_after_s:
             return False
+        longest_s = self._rest_s * REST_TIMES_MAX
         rested = one.rests_until > 0
-        one.rest_s = min(one.rest_s * 2, self._rest_s * REST_TIMES_MAX) if one.rest_s else self._rest_s
-        one.rests_until = max(one.rests_until, now + max(one.rest_s, retry_after_s or 0.0))
+        if not rested:
+            one.rest_s = self._rest_s
+        elif one.probed:  # those that were under way when it began to rest tell nothing new
+            one.rest_s = min(one.rest_s * 2, longest_s)
+        one.probed = False
+        one.rests_until = max(one.rests_until, now + min(max(one.rest_s, retry_after_s or 0.0), longest_s))
         return not rested
 
     def answered(self, model: str) -> None:

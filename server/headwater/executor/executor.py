@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 
 from headwater.config import Config
@@ -26,6 +27,9 @@ log = logging.getLogger("headwater.executor")
 
 # How often silent upstreams are looked for: no timeout is stated finer than this.
 WATCH_S = 0.25
+# While the models of a server are changed its workers may know different ones: so long a run is left to those that know
+# its model, four of their sweeps. Then whoever finds it says that nobody does.
+STRANGE_S = 2.0
 # A store that fails over is back after seconds, so a few looks at what ended are enough.
 HEAL_EVERY_S = 2.0
 # For what a drain stopped to be written.
@@ -52,6 +56,7 @@ class Executor:
         self.worker = worker
         self.draining = False
         self._store = store
+        self._catalog = catalog
         self._hub = hub
         self._config = config
         self._metrics = metrics
@@ -66,6 +71,7 @@ class Executor:
         self._healing = Healing(store, config, self._committer.add, lambda run_id: hub.set_producing(run_id, False))
         self._tasks: set[asyncio.Task[None]] = set()
         self._abandoned: dict[str, int] = {}
+        self._strange: dict[str, float] = {}
         self._failures = Failures()
         self._attempts = Attempts(catalog, config, metrics)
 
@@ -351,12 +357,22 @@ class Executor:
     async def _sweep(self, *, take: bool) -> None:
         """Take what was let go of, and, where it is time, what two answered sweeps in a row showed to be nobody's."""
         stale = [s for s in await self._store.stale(SWEEP_MAX) if not self._is_here(s)]
-        found = [s for s in stale if s.released or (take and self._abandoned.get(s.run_id) == s.token)]
+        now = asyncio.get_running_loop().time()
+        self._strange = {one.run_id: self._strange.get(one.run_id, now) for one in stale if not self._knows(one)}
+        found = [
+            one
+            for one in stale
+            if (one.released or (take and self._abandoned.get(one.run_id) == one.token))
+            and now - self._strange.get(one.run_id, -math.inf) >= STRANGE_S
+        ]
         if (begun := sum(one.token > 0 for one in found)) and not self.draining:
             log.info("%d runs have lost their worker, and go on here if nobody else is faster", begun)
         for one in found:
             self.wake(one.run_id, one.token)
         self._abandoned = {one.run_id: one.token for one in stale}
+
+    def _knows(self, one: Stale) -> bool:
+        return self._catalog.serves(one.model)
 
     def _is_here(self, one: Stale) -> bool:
         here = one.run_id in self._productions or one.run_id in self._starting

@@ -150,7 +150,7 @@ class Production:
         async with aclosing(answer) as stream:
             async for steps in stream:
                 came = self._take(steps)
-                if self._finish is not None:
+                if self._finish is not None and self._finish.final:
                     return
                 if came:
                     if self.log.waiting_bytes > BACKLOG_BYTES:
@@ -200,8 +200,11 @@ class Production:
             return self._end_stopped(self._stop)
         if self._finish is None:
             return end_incomplete("upstream_cut", "The stream ended before its protocol said so.", self.log.usage())
+        return self._end_known(self._finish)
+
+    def _end_known(self, finish: Finish) -> End:
         # The provider's own word is taken as it is, an estimate too: it saw the whole answer.
-        return end_finished(self._finish.reason, self.log.usage(final=self._finish.usage is not None))
+        return end_finished(finish.reason, self.log.usage(final=finish.usage is not None))
 
     def _end_broken(self, error: ProviderError) -> End:
         self._report(error.usage)
@@ -217,6 +220,8 @@ class Production:
                 return end_incomplete(reason, detail, usage, **refusal)
 
     def _end_stopped(self, stop: Stop) -> End | None:
+        if self._finish is not None and stop in ("handed_over", "too_late"):
+            return self._end_known(self._finish)
         match stop:
             case "handed_over":
                 return None

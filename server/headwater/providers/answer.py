@@ -66,6 +66,16 @@ class AnswerStream(ABC):
         """Whether the model has finished, and its usage, or the end of the protocol, may follow."""
         return self.settled and not self.done
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the model has finished, and nothing went wrong."""
+        return self.settled and self._error is None
+
+    def known_finish(self) -> Finish | None:
+        """Why the model finished, where only its usage, or the end of the protocol, may follow."""
+        reason = self._finish_reason() if self._error is None and self.awaits_usage() else None
+        return Finish(reason, self.usage, final=False) if reason else None
+
     def finish(self, cut: str | None = None) -> Finish:
         """How the answer ended; `cut` says why the connection broke, if it did. Raises ProviderError."""
         if self._error is None and (reason := self._finish_reason()):

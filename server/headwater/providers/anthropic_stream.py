@@ -88,7 +88,8 @@ class MessageStream(EventStream):
         self._joiner = SurrogateJoiner()
 
     def close(self) -> list[Step]:
-        return [*super().close(), *self._joiner.rest()]
+        steps = super().close()
+        return [*steps, *self._joiner.rest()] if self.is_finished else steps  # half a character is no basis
 
     @property
     def usage(self) -> Usage | None:

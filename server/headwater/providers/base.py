@@ -1,7 +1,7 @@
 """The provider's contract.
 
 A provider is asked once per attempt. It yields deltas as they come, a `Usage` where it knows one, and, if its
-protocol said so, one `Finish` last. Ending without one is a cut. It raises `ProviderError` where it knows better.
+protocol said so, one final `Finish` last. Ending without one is a cut. It raises `ProviderError` where it knows better.
 Closing the generator closes the upstream at once.
 """
 
@@ -16,10 +16,11 @@ from headwater.core.run import RunRequest
 
 
 class Finish(Struct, frozen=True):
-    """The protocol's own word that the answer is finished, and why."""
+    """The protocol's own word that the answer is finished, and why. Unless `final`, what it cost is still to come."""
 
     reason: FinishReason
     usage: Usage | None = None
+    final: bool = True
 
 
 class ProviderError(Exception):

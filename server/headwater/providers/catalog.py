@@ -58,6 +58,10 @@ class Catalog:
         """Whether a model of this name is listed."""
         return name in self._models
 
+    def serves(self, name: str) -> bool:
+        """Whether `get` has a model for this name."""
+        return name in self._models or self._any_model is not None
+
     def get(self, name: str | None) -> Model:
         """The model of this name, the default for None. Raises UnknownModel, which lists the known ones."""
         name = self.default if name is None else name

@@ -5,7 +5,7 @@ The conversation stays what it is, and ends in what is written: nothing is added
 
 from collections.abc import Iterable
 from os.path import commonprefix
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
@@ -16,6 +16,7 @@ from headwater.providers.base import Step
 Continuation = Literal["vllm", "prefix", "trailing", "none"]
 """How: `continue_final_message`, a message with `prefix`, or just an assistant's message at the end; or not at all."""
 
+_LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
 _VLLM = {"add_generation_prompt": False, "continue_final_message": True}
 
 
@@ -43,6 +44,24 @@ def continued(request: RunRequest, text: str, way: Continuation) -> RunRequest:
     if way == "vllm":
         return replace(request, input=messages, extra=(request.extra or {}) | _VLLM)
     return replace(request, input=messages)
+
+
+def left_of_limits(extra: dict[str, Any] | None, tokens: int) -> dict[str, Any]:
+    """`extra`, with the limits of tokens in it less by what is written. Raises ValueError where one is reached."""
+    left = dict(extra or {})
+    for name in _LIMITS & left.keys():
+        left[name] = _less(left[name], tokens)
+    if isinstance(options := left.get("options"), dict) and "num_predict" in options:  # Ollama's
+        left["options"] = options | {"num_predict": _less(options["num_predict"], tokens)}
+    return left
+
+
+def _less(limit: object, tokens: int) -> object:
+    if not isinstance(limit, int) or limit <= 0:
+        return limit  # none, or the upstream's to refuse
+    if limit <= tokens:
+        raise ValueError("the limit is reached")
+    return limit - tokens
 
 
 def _begun(request: RunRequest, way: Continuation) -> Message | None:

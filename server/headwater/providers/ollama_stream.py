@@ -74,7 +74,7 @@ class OllamaStream(AnswerStream):
         # It may be torn, and then that is the cut's fault, not the line's.
         if rest.strip() and not self.done and not isinstance(json_or_text(rest), str):
             self._take_all([rest], steps)
-        return [*steps, *self._joiner.rest()]
+        return [*steps, *self._joiner.rest()] if self.is_finished else steps  # half a character is no basis
 
     @property
     def usage(self) -> Usage | None:

@@ -59,7 +59,8 @@ class ChatStream(EventStream):
         return text
 
     def close(self) -> list[Step]:
-        return [*super().close(), *self._joiner.rest()]
+        steps = super().close()
+        return [*steps, *self._joiner.rest()] if self.is_finished else steps  # half a character is no basis
 
     def _finish_reason(self) -> FinishReason | None:
         return _FINISH_REASONS.get(self._finish_word or "")

@@ -18,7 +18,7 @@ from headwater.core.sse import FRAME_BYTES_MAX
 from headwater.http_client import CONNECT_TIMEOUT_S, ConnectFailed, ConnectionCut, HttpClient, Response
 from headwater.providers.answer import AnswerStream
 from headwater.providers.base import Finish, Provider, ProviderError, Step, Written
-from headwater.providers.continuation import Continuation, Overlap, can_continue, continued
+from headwater.providers.continuation import Continuation, Overlap, can_continue, continued, left_of_limits
 from headwater.providers.retry import PASSING, RetryPolicy, retry_after_s
 from headwater.providers.upstream_errors import Scrubber, body_message, error_code
 
@@ -133,6 +133,8 @@ class UpstreamProvider(Provider):
                                 break
                 except ConnectionCut as error:
                     cut = str(error)
+                if known := stream.known_finish():
+                    yield [known]
                 if steps := await self._rest(chunks, stream):
                     yield steps
                 end = _end(stream, cut)
@@ -150,11 +152,15 @@ class UpstreamProvider(Provider):
     async def generate_from(self, request: RunRequest, written: Written) -> AsyncGenerator[list[Step], None]:
         limit = self._limit(request)
         left = None if limit is None else limit - written.tokens
+        try:
+            extra = left_of_limits(request.extra, written.tokens)
+        except ValueError:
+            left = 0
         if left is not None and left <= 0:
             yield [Finish("length", Usage())]
             return
         text, overlap = self._overlap(written.text)
-        asked = continued(replace(request, max_output_tokens=left), text, self._continuation)
+        asked = continued(replace(request, max_output_tokens=left, extra=extra or None), text, self._continuation)
         async with aclosing(self.generate(asked)) as answer:
             async for steps in answer:
                 if steps := overlap.take(steps):

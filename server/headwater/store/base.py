@@ -104,6 +104,7 @@ class Stale(Struct, frozen=True):
     token: int
     status: Status
     released: bool = False
+    model: str = ""
 
 
 class Top(Struct, frozen=True):

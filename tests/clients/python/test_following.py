@@ -17,6 +17,7 @@ from headwater_client import (
     Snapshot,
     TooManyRetries,
     Unauthorized,
+    Unavailable,
 )
 from headwater_client.core import following
 from headwater_client.core.run_view import BEGINNING, RunView
@@ -120,6 +121,14 @@ def test_a_passing_refusal_is_come_back_to_when_it_says() -> None:
     world = World([STREAM, b"retry: 2000\n\n", b"", STREAM, WHOLE])
     assert follow(world).content.text == "abc"
     assert world.slept == [2.25]
+
+
+def test_a_passing_refusal_says_why_and_what() -> None:
+    world = World([STREAM, b"retry: 1000\n\n: draining: It shuts down.\n\n", b"", STREAM, WHOLE])
+    follow(world)
+    (error,) = [notice.error for notice in world.notices if isinstance(notice, Retrying)]
+    assert isinstance(error, Unavailable) and error.code == "draining"
+    assert error.message.endswith(" cannot serve for now: It shuts down.")
 
 
 def test_passing_refusals_do_not_go_on_for_ever() -> None:

@@ -21,7 +21,7 @@ MESSAGES = [
 def parsed(*pieces: bytes) -> list[Message]:
     parser = EventParser()
     messages = [message for piece in pieces for message in parser.feed(piece)]
-    assert parser.retry_ms == 1372
+    assert (parser.retry_ms, parser.comment) == (1372, "a comment")
     return messages
 
 

@@ -39,13 +39,13 @@ class Leases:
         run = (await store.create(a_run(), None, claim)).run
         assert await store.stale(10) == []
         await make_store.advance(make_store.lease_s)
-        assert await store.stale(10) == [Stale(run.id, 1, "in_progress")]
+        assert await store.stale(10) == [Stale(run.id, 1, "in_progress", model="demo")]
 
     async def test_a_claim_takes_nothing_where_the_key_had_been_used(self, store: Store) -> None:
         first = await store.create(a_run(), a_key())
         again = await store.create(a_run(), a_key(), Claim(new_tag(), "w", 3))
         assert (again.fresh, again.run) == (False, first.run)
-        assert await store.stale(10) == [Stale(first.run.id, 0, "queued")]
+        assert await store.stale(10) == [Stale(first.run.id, 0, "queued", model="demo")]
 
     async def test_of_many_takers_one_wins(self, store: Store) -> None:
         run = (await store.create(a_run(), None)).run
@@ -117,14 +117,14 @@ class Leases:
     async def test_a_released_run_is_free_at_once(self, store: Store) -> None:
         one = await start(store)
         await store.release_lease(one.run_id, 1)
-        assert await store.stale(10) == [Stale(one.run_id, 1, "in_progress", released=True)]
+        assert await store.stale(10) == [Stale(one.run_id, 1, "in_progress", released=True, model="demo")]
         lease = await store.take_lease(one.run_id, seen=1, tag=new_tag(), holder="w", lease_s=3)
         assert lease is not None and (lease.token, lease.released) == (2, True)
 
     async def test_a_lease_that_ran_out_was_not_let_go_of(self, store: Store, make_store: StoreMaker) -> None:
         one = await start(store, lease_s=make_store.lease_s)
         await make_store.advance(make_store.lease_s)
-        assert await store.stale(10) == [Stale(one.run_id, 1, "in_progress")]
+        assert await store.stale(10) == [Stale(one.run_id, 1, "in_progress", model="demo")]
         lease = await store.take_lease(one.run_id, seen=1, tag=new_tag(), holder="w", lease_s=3)
         assert lease is not None and not lease.released
 
@@ -179,7 +179,7 @@ class Leases:
         await done.write(end_finished("stop", None))
         await make_store.advance(make_store.lease_s)
         await start(store)
-        found = [Stale(queued.id, 0, "queued"), Stale(dead.run_id, 1, "in_progress")]
+        found = [Stale(queued.id, 0, "queued", model="demo"), Stale(dead.run_id, 1, "in_progress", model="demo")]
         assert await store.stale(10) == found
         assert await store.stale(1) == found[:1]
 

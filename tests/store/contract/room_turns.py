@@ -71,7 +71,7 @@ class Turns:
         assert (await find(rooms, room_id, answer_of(run.id))).post == change.puts[0].post
         assert await rooms.turns(room_id) == [first, replace(second, open=True)]
         assert await store.get(run.id) == begun.run
-        assert await store.stale(10) == [Stale(run.id, 0, "queued")]
+        assert await store.stale(10) == [Stale(run.id, 0, "queued", model="demo")]
         listed = await store.list_runs("acme", conversation=None, status=None, before=None, limit=5)
         assert listed.runs == [begun.run]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from headwater.core.events import End, Entry, encode_events
+from headwater.core.events import End, Entry, Status, encode_events
 from headwater.core.lifecycle import ENDED, end_cancelled
 from headwater.core.news import cancel_news, news_channel, status_news, worker_channel
 from headwater.core.run import Run
@@ -94,14 +94,18 @@ def _sort(
     unfinished: str,
 ) -> None:
     """Put a run where it belongs. Raises DamagedLog, TypeError, ValueError."""
-    position, status, token, until, created, *whose = reply
+    position, status, token, until, created, *whose, model = reply
     top = to_top(run_id, position, status)
     if top.status in ENDED:
         over.append((run_id, whose))
     elif int(until) > now:
         notes.append(("ZADD", unfinished, "XX", until, run_id))
     else:
-        found.append((int(created), Stale(run_id, int(token), top.status, token != b"0" and until == b"0")))
+        found.append((int(created), _stale(run_id, top.status, token, until, model)))
+
+
+def _stale(run_id: str, status: Status, token: bytes, until: bytes, model: bytes) -> Stale:
+    return Stale(run_id, int(token), status, token != b"0" and until == b"0", model.decode())
 
 
 async def cancel(place: Place, run_id: str, tag: int) -> Cancelled | None:

@@ -136,11 +136,11 @@ def tops(db: sqlite3.Connection, now: float, run_ids: Sequence[str]) -> list[Top
 def stale(db: sqlite3.Connection, now: float, limit: int) -> list[Stale]:
     """Unfinished runs without a live lease, oldest first."""
     rows = db.execute(
-        "SELECT id, token, status, token > 0 AND lease_until = 0 FROM runs "
+        "SELECT id, token, status, token > 0 AND lease_until = 0, model FROM runs "
         "WHERE ended_at IS NULL AND lease_until <= ? ORDER BY created_at, n LIMIT ?",
         (now, limit),
     )
-    return [Stale(run_id, token, status, bool(released)) for run_id, token, status, released in rows]
+    return [Stale(run_id, token, status, bool(released), model) for run_id, token, status, released, model in rows]
 
 
 def _run(row: Sequence[Any]) -> Run:
