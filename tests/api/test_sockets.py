@@ -1,6 +1,7 @@
 """The rooms' WebSocket: who gets in, how they say who they are, and what puts them out."""
 
 import json
+import secrets
 import signal
 import socket as sockets
 import time
@@ -356,11 +357,17 @@ def test_who_takes_no_answers_is_dropped(tmp_path: Path) -> None:
                     connection.send(ping)
 
 
-def test_a_worker_that_drains_takes_no_new_sockets_and_uses_up_no_ticket(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path, settings=ACCESS | {"drain_s": 60}) as server:
+def test_a_worker_that_drains_takes_no_new_sockets_and_uses_up_no_ticket(tmp_path: Path, redis_url: str) -> None:
+    """Where there are others, who take them."""
+    prefix = f"test-{secrets.token_hex(8)}"
+    settings = ACCESS | {"drain_s": 60, "drain_spread_s": 0, "redis_prefix": prefix}
+    with ServerProcess(tmp_path, store=redis_url, settings=settings) as server:
         headers = {"Authorization": f"Bearer {KEY}"}
         with httpx2.Client(base_url=server.url, headers=headers, timeout=DEADLINE_S) as api, room(server) as before:
-            run = api.post("/v1/runs", json={"input": "hello", "extra": SLOW}).json()
+            # It is not handed over, and so it keeps the worker there.
+            rigid = {"input": "hello", "extra": SLOW, "response_format": {"type": "json_object"}}
+            run = api.post("/v1/runs", json=rigid).json()
+            wait_until(lambda: get(api, run)["status"] == "in_progress", what="it is produced")
             unused = ticket(server)
             server.signal(signal.SIGTERM)
             wait_until(lambda: api.get("/readyz").status_code == 503, what="it drains")

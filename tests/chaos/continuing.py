@@ -27,7 +27,12 @@ class Wait(NamedTuple):
 
 
 def waits(asked: Asked, stored: Stored, troubles: Sequence[Window], lease_s: float) -> Iterator[Wait]:
-    """Of everybody who followed the run when it lost its producer, for each time that it did."""
+    """Of everybody who followed the run when it lost its producer, for each time that it did.
+
+    Not where writes were lost: then a place in the log says nothing of when it was reached.
+    """
+    if stored.lost is not None:
+        return
     for kill in asked.kills:
         for subscriber in asked.subscribers:
             heard = _heard_at(kill, subscriber, stored)

@@ -118,10 +118,10 @@ class Load:
         assert response.status_code == 202, f"{question.body} was answered with {response.status_code} {response.text}"
         return self._note(Asked(question, response.json()["id"], began, time.monotonic()))
 
-    async def complete(self, question: Question, chance: random.Random) -> Asked | None:
+    async def complete(self, question: Question, where: Where) -> Asked | None:
         """Start it as OpenAI's clients do, whose stream is the answer; None if it was refused, which must not be."""
         began = time.monotonic()
-        subscriber = Completion(lambda: self.world.network.url, question.chat, self._http_once)
+        subscriber = Completion(where, question.chat, self._http_once)
         try:
             await subscriber.open()
         except Exception as error:

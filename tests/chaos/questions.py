@@ -170,10 +170,10 @@ def demo(name: str, *, tokens: int, seconds: float) -> Question:
 def scripted(name: str, model: str, chance: random.Random, *, seconds: float, fault: str = "") -> Question:
     """A question to a model of the scripted upstream."""
     count = chance.randrange(30, 160)
-    interval_s = seconds / count
     tries = UPSTREAM_FAULTS[fault] if fault else []
     if chance.random() < 0.3:
-        script = Script(pieces=pieces(min(count, 60), chance.getrandbits(32)), interval_s=interval_s, tries=tries)
+        made = pieces(min(count, 60), chance.getrandbits(32))
+        script = Script(pieces=made, interval_s=seconds / len(made), tries=tries)
     else:
-        script = Script(tokens=count, interval_s=interval_s, tries=tries)
+        script = Script(tokens=count, interval_s=seconds / count, tries=tries)
     return Question(model, {"model": model, "input": name, "extra": script.extra()}, script.text, fault, script)

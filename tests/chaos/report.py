@@ -101,8 +101,8 @@ class Tally:
             ("runs lost with a primary", self.lost_runs),
             ("ends of a lost history", self.told_anew),
             ("time to continue after a kill", quantiles(self.continued_s)),
-            ("with nothing else wrong: bounded", self.bounded),
-            ("later than that, as more was wrong", self.excused),
+            ("… bounded: nothing else was wrong", self.bounded),
+            ("… excused: more was wrong", self.excused),
             *((f"longest pause: {kind}", f"{pause_s:.2f} s") for kind, pause_s in sorted(self.pauses_s.items())),
             ("seed", seed),
         ]

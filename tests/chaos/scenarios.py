@@ -12,6 +12,7 @@ from tests.chaos.faults import Havoc
 from tests.chaos.load import Asked, Load
 from tests.chaos.questions import UPSTREAM_FAULTS, Question, demo, scripted
 from tests.chaos.report import Tally, quantiles
+from tests.chaos.streams import Completion
 from tests.chaos.world import Worker, World
 from tests.support.waiting import eventually, lasting
 
@@ -88,25 +89,38 @@ async def rolling(directory: Path, seed: str, times: int, tally: Tally) -> None:
         world.network.spared = 1.0
         async with played(havoc):
             pressing = asyncio.create_task(_follow_all(load, runs))
+            kept = 0
             for old in list(world.workers):
                 await lasting(1.0)
-                await _replace(world, havoc, old)
+                kept += await _replace(world, havoc, old)
             await pressing
+        count = sum(isinstance(one, Completion) for asked in load.asked for one in asked.subscribers)
+        tally.notes.append(f"streams of POSTs: {count}, of which workers that left kept {kept} to the end")
         if world.refused:
             tally.fail("errors seen", f"{world.refused} requests were refused")
 
 
-async def _replace(world: World, havoc: Havoc, old: Worker) -> None:
-    """A new worker in the place of the old, and then the old one leaves; readers may come to it until it is gone."""
+async def _replace(world: World, havoc: Havoc, old: Worker) -> int:
+    """A new worker in the place of the old, and then the old one leaves; readers may come to it until it is gone.
+
+    How many streams it had then that cannot come back.
+    """
     new = await world.add_worker()
     world.network.targets = [worker.process.port for worker in world.workers if worker is not old]
     await world.learn_name(new)
+    followed = [one for asked in havoc.load.in_flight for one in asked.subscribers if not one.done]
+    kept = sum(isinstance(one, Completion) and one.worker == old.process.url for one in followed)
     await havoc.dismiss(old)
     world.workers.remove(old)
+    return kept
 
 
 async def _follow_all(load: Load, runs: int) -> None:
     chance = load.world.chance("rolling")
+
+    def behind_balancer() -> str:
+        return f"http://127.0.0.1:{chance.choice(load.world.network.targets)}"
+
     for number in range(runs):
         await eventually(lambda: len(load.in_flight) < ROLLING_AT_ONCE, 60.0, "some have ended")
         seconds = chance.uniform(1.5, 6.0)
@@ -115,7 +129,7 @@ async def _follow_all(load: Load, runs: int) -> None:
         else:
             question = scripted(f"rolling {number}", "steady", chance, seconds=seconds)
         completes = chance.random() < ROLLING_COMPLETIONS
-        asked = await (load.complete(question, chance) if completes else load.ask(question, chance))
+        asked = await (load.complete(question, behind_balancer) if completes else load.ask(question, chance))
         if asked is not None:
             for kind in chance.sample(FOLLOWING, ROLLING_SUBSCRIBERS - completes):
                 load.follow(asked, kind, chance)

@@ -250,11 +250,14 @@ class Completion(Chat):
     def __init__(self, where: Where, body: dict[str, Any], client: httpx2.AsyncClient) -> None:
         super().__init__(where, "", client)
         self._body = body
+        self.worker = ""
+        """The address of the one that it asked."""
 
     async def open(self) -> None:
         """Return once it is answered, and the run is known."""
         self.open_another()
-        request = self._client.build_request("POST", f"{self.where()}/v1/chat/completions", json=self._body)
+        self.worker = self.where()
+        request = self._client.build_request("POST", f"{self.worker}/v1/chat/completions", json=self._body)
         self._response = await self._client.send(request, stream=True)
         if self._response.status_code != 200:
             body = await self._response.aread()

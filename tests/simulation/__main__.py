@@ -5,6 +5,7 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from headwater.metrics import Metrics
 from tests.simulation.world import Broken, run_schedule
@@ -13,11 +14,11 @@ from tests.simulation.world import Broken, run_schedule
 SEED_MAX = 10**9
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--schedules", type=int, default=2_000, help="how many (default 2000); a single one is told")
     parser.add_argument("--seed", type=int, help="of the first; each further one has the next (default: any)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.schedules < 1:
         parser.error("--schedules: none proves nothing")
     first = random.SystemRandom().randrange(SEED_MAX) if options.seed is None else options.seed

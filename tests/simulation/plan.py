@@ -38,7 +38,7 @@ THEMES = (
 )
 """What is worst together."""
 LASTING = {"fail", "lose_news", "muddle_news", "upstream"}
-"""What goes on until the calm."""
+"""What has no beginning of its own: it is so from the start."""
 
 FORGETTING = {"failover", "forget"}
 """After a failover everybody has seen that the store was away; a store that just forgets is worse than any."""

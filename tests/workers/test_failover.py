@@ -127,15 +127,16 @@ async def test_sentinel_names_the_new_primary(tmp_path: Path) -> None:
     with (
         seeded() as seed,
         RedisServer(tmp_path) as primary,
-        RedisServer(tmp_path, replica_of=primary),
+        RedisServer(tmp_path, replica_of=primary) as replica,
         sentinel(tmp_path, primary) as watcher,
     ):
         async with workers(tmp_path, [watcher.url()] * 2, store_timeout_s=1) as (here, there):
             script = Script(pieces=pieces(500, seed), interval_s=0.02)
             readers: list[EventSource] = []
-            await starts(here, readers, script, [here, there])
+            run_id = await starts(here, readers, script, [here, there])
             following = [asyncio.create_task(reader.follow()) for reader in readers]
             await is_at(readers[1], 20)
+            await eventually(lambda: replica.ask("KEYS", f"*:log:*{run_id}*"), what="the replica has it")
             await asyncio.to_thread(primary.kill)
             await asyncio.gather(*following)
             for reader in readers:
