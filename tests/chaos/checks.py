@@ -8,7 +8,7 @@ from headwater.config import Config
 from headwater.core.events import Usage
 from headwater.core.recovery import DEATHS_MAX
 from tests.chaos.continuing import waits
-from tests.chaos.faults import Havoc
+from tests.chaos.faults import FREEZE_S, Havoc
 from tests.chaos.load import Asked
 from tests.chaos.questions import Question
 from tests.chaos.report import Failing, Tally
@@ -21,8 +21,9 @@ from tests.support.upstream import Exchange, Script
 # Attempts at the end of a log that brought nothing, after which the next takeover gives a run up: it kills its workers.
 FRUITLESS = DEATHS_MAX - 1
 ATTEMPTS_MAX = Config().max_attempts
-# What was acknowledged before a primary died reaches a slow subscriber up to so long after.
-UNDER_WAY_S = 3.0
+# What was acknowledged before a primary died reaches a slow subscriber up to so long after, and of a worker that stood
+# still when it has woken.
+UNDER_WAY_S = 3.0 + FREEZE_S[1]
 
 Failure = tuple[Failing, str]
 

@@ -16,7 +16,7 @@ from headwater.providers.base import Step
 Continuation = Literal["vllm", "prefix", "trailing", "none"]
 """How: `continue_final_message`, a message with `prefix`, or just an assistant's message at the end; or not at all."""
 
-_LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
+_LIMITS = frozenset({"max_tokens", "max_completion_tokens", "num_predict"})
 _VLLM = {"add_generation_prompt": False, "continue_final_message": True}
 
 
@@ -46,22 +46,20 @@ def continued(request: RunRequest, text: str, way: Continuation) -> RunRequest:
     return replace(request, input=messages)
 
 
-def left_of_limits(extra: dict[str, Any] | None, tokens: int) -> dict[str, Any]:
-    """`extra`, with the limits of tokens in it less by what is written. Raises ValueError where one is reached."""
+def left_of_limits(extra: dict[str, Any] | None, tokens: int) -> dict[str, Any] | None:
+    """`extra`, with the limits of tokens in it less by what is written; None where one is reached."""
     left = dict(extra or {})
+    if isinstance(options := left.get("options"), dict):  # Ollama's
+        left["options"] = left_of_limits(options, tokens)
+        if left["options"] is None:
+            return None
     for name in _LIMITS & left.keys():
-        left[name] = _less(left[name], tokens)
-    if isinstance(options := left.get("options"), dict) and "num_predict" in options:  # Ollama's
-        left["options"] = options | {"num_predict": _less(options["num_predict"], tokens)}
+        limit = left[name]
+        if isinstance(limit, int) and limit > 0:  # else none, or the upstream's to refuse
+            if limit <= tokens:
+                return None
+            left[name] = limit - tokens
     return left
-
-
-def _less(limit: object, tokens: int) -> object:
-    if not isinstance(limit, int) or limit <= 0:
-        return limit  # none, or the upstream's to refuse
-    if limit <= tokens:
-        raise ValueError("the limit is reached")
-    return limit - tokens
 
 
 def _begun(request: RunRequest, way: Continuation) -> Message | None:

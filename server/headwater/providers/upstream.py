@@ -152,11 +152,8 @@ class UpstreamProvider(Provider):
     async def generate_from(self, request: RunRequest, written: Written) -> AsyncGenerator[list[Step], None]:
         limit = self._limit(request)
         left = None if limit is None else limit - written.tokens
-        try:
-            extra = left_of_limits(request.extra, written.tokens)
-        except ValueError:
-            left = 0
-        if left is not None and left <= 0:
+        extra = left_of_limits(request.extra, written.tokens)
+        if extra is None or (left is not None and left <= 0):
             yield [Finish("length", Usage())]
             return
         text, overlap = self._overlap(written.text)

@@ -260,6 +260,8 @@ class RoomLine:
                 await self._socket.close(close.code, close.reason)
         except (TimeoutError, WebSocketDisconnect):
             pass  # it is dropped
+        except RuntimeError:
+            log.debug("%r was closed at the server's exit", self)  # by uvicorn, in the same moment
 
     def _stop(self, close: Close) -> None:
         """Stop whatever is waited for, and close."""
