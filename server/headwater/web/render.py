@@ -82,16 +82,17 @@ def _attempts(model: str, later: Sequence[Attempt], total: Usage | None) -> list
     return told
 
 
-def _less(total: Usage, others: Sequence[Usage]) -> Usage:
-    """What is left of the whole run's usage for its last try."""
+def _less(total: Usage, others: Sequence[Usage]) -> Usage | None:
+    """What is left of the whole run's usage for its last try; None where that brought nothing."""
     known = sum(others, Usage())
-    return Usage(
+    rest = Usage(
         input_tokens=max(0, total.input_tokens - known.input_tokens),
         output_tokens=max(0, total.output_tokens - known.output_tokens),
         reasoning_tokens=max(0, total.reasoning_tokens - known.reasoning_tokens),
         cached_tokens=max(0, total.cached_tokens - known.cached_tokens),
         estimated=total.estimated or known.estimated,
     )
+    return None if others and rest in (Usage(), Usage(estimated=True)) else rest
 
 
 def _time(seconds: float | None) -> float | None:
