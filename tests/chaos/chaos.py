@@ -13,6 +13,7 @@ from tests.chaos.world import World
 from tests.support.waiting import lasting
 
 ROUND_S = 30.0  # what a round leaves behind is held in memory until it is checked
+PEACE_S = 5.0  # at its end, for one kill with nothing else
 # Once all is calm: the longest answer, the longest silence of an upstream, and a takeover or two.
 CALM_S = 45.0
 MOSTLY_CALM_S = 10.0
@@ -33,11 +34,13 @@ async def one_round(world: World, tally: Tally, name: str, seconds: float, *, ro
     """Load and faults for so many seconds; then calm, and the checks."""
     load = Load(world, name, tally)
     havoc = Havoc(load, name)
-    until = asyncio.get_running_loop().time() + seconds
+    until = asyncio.get_running_loop().time() + max(0.0, seconds - PEACE_S)
     async with played(havoc, rooms=rooms) as party, asyncio.TaskGroup() as acts:
-        acts.create_task(load.press(until))
-        acts.create_task(havoc.wreak(until))
         acts.create_task(party.talk(until))
+        pressing = acts.create_task(load.press(float("inf")))
+        await havoc.wreak(until)
+        await havoc.kill_in_peace()
+        pressing.cancel()
 
 
 @contextlib.asynccontextmanager

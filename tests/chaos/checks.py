@@ -116,7 +116,7 @@ class Checks:
         return any(window.holds(ended_at - UNDER_WAY_S, ended_at) for window in self.havoc.windows)
 
     def _waits(self, asked: Asked, stored: Stored) -> Iterator[Failure]:
-        for wait in waits(asked, stored, self.havoc.troubles, self.world.lease_s):
+        for wait in waits(asked, stored, self.havoc):
             self.tally.continued_s.append(wait.took_s)
             self.tally.bounded += wait.bounded
             if wait.late and wait.bounded:

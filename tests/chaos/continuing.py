@@ -1,9 +1,10 @@
 """How soon an answer goes on, or ends, after the worker that produced it was killed: as its followers saw it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from math import inf
 from typing import NamedTuple
 
-from tests.chaos.faults import Window
+from tests.chaos.faults import Havoc, Window
 from tests.chaos.load import Asked, Kill
 from tests.chaos.stored import Stored
 from tests.chaos.subscribers import Subscriber
@@ -26,22 +27,23 @@ class Wait(NamedTuple):
         return self.took_s > self.within_s
 
 
-def waits(asked: Asked, stored: Stored, troubles: Sequence[Window], lease_s: float) -> Iterator[Wait]:
+def waits(asked: Asked, stored: Stored, havoc: Havoc) -> Iterator[Wait]:
     """Of everybody who followed the run when it lost its producer, for each time that it did.
 
-    Not where writes were lost: then a place in the log says nothing of when it was reached.
+    Not where writes were lost after that: then the places in the log have changed.
     """
-    if stored.lost is not None:
-        return
+    lease_s = havoc.world.lease_s
     for kill in asked.kills:
         for subscriber in asked.subscribers:
             heard = _heard_at(kill, subscriber, stored)
+            if any(window.holds(kill.at, subscriber.ended_at or inf) for window in havoc.windows):
+                continue
             if heard is None or not (subscriber.opened and subscriber.opened[0] < kill.at < heard):
                 continue
             came_back = any(kill.at < at <= heard for at in subscriber.opened)
             within_s = lease_s + PROMISED_S + (subscriber.back_s if came_back else 0.0)
             # What went wrong shortly before may have made the others look away for as long as a lease.
-            near = (trouble.holds(kill.at - lease_s, kill.at + within_s) for trouble in _others(troubles, kill))
+            near = (trouble.holds(kill.at - lease_s, kill.at + within_s) for trouble in _others(havoc, kill))
             yield Wait(subscriber, heard - kill.at, within_s, not any(near) and not asked.question.fault)
 
 
@@ -53,5 +55,5 @@ def _heard_at(kill: Kill, subscriber: Subscriber, stored: Stored) -> float | Non
     return subscriber.ended_at or None
 
 
-def _others(troubles: Sequence[Window], kill: Kill) -> Iterator[Window]:
-    return (trouble for trouble in troubles if trouble.start != kill.at)
+def _others(havoc: Havoc, kill: Kill) -> Iterator[Window]:
+    return (trouble for trouble in havoc.troubles if trouble.start != kill.at)

@@ -110,6 +110,11 @@ class Havoc:
             await lasting(chance.uniform(*AWAY_S))
             await self.revive(worker)
 
+    async def kill_in_peace(self) -> None:
+        """One more when all else is over, for so long that nobody still looks away: what is promised of it is exact."""
+        await lasting(self.world.lease_s)
+        await self.kill(random.Random(self._chance.random()))
+
     async def strike_dead(self, worker: Worker) -> None:
         """Kill it, and note whose producer it was."""
         produced = await self._produced_by(worker)

@@ -99,6 +99,8 @@ UPSTREAM_FAULTS: Final[Mapping[str, list[Try]]] = {
 
 FINAL_FAULTS: Final = ("silence before headers", "refusal to continue")
 """After which the same upstream is not asked again: another must answer, if there is one."""
+TWICE_IN_A_ROW: Final = ("flapping",)
+"""Answers of which nothing stays, where what is shown is withdrawn: after the second there is no third."""
 FINAL_WORDS: Final = ("content filter",)
 """The upstream's own end, which nobody overrules."""
 
@@ -131,8 +133,11 @@ class Question(Struct, frozen=True):
     def whole(self) -> bool:
         """Whether all of it comes at last, unless it is cancelled."""
         promise = self.promise
-        fails = self.fault in FINAL_WORDS or (self.fault in FINAL_FAULTS and not promise.falls_back)
-        return (promise.continues or promise.restarts) and not fails
+        if not (promise.continues or promise.restarts) or self.fault in FINAL_WORDS:
+            return False
+        if self.fault in FINAL_FAULTS:
+            return promise.falls_back
+        return promise.continues or self.fault not in TWICE_IN_A_ROW
 
 
 Kind = Literal["demo", "steady", "brittle", "anew", "absent"]

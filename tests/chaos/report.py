@@ -81,7 +81,7 @@ class Tally:
     def verdict(self, again: str) -> str:
         """What came of it in one sentence, and the command for the same draws."""
         if self.failed:
-            what = f"{len(self.failures)} times a promise was broken"
+            what = f"promises broken: {len(self.failures)}"
         elif self.unproven:
             what = f"nothing is proven: {self.unproven}"
         else:

@@ -1,16 +1,20 @@
 """A kill has its witnesses, and whoever was kept waiting for too long is noticed, unless more was wrong."""
 
+from pathlib import Path
+
 import httpx2
 import pytest
 
 from tests.chaos.continuing import PROMISED_S, Wait, waits
-from tests.chaos.faults import Window
-from tests.chaos.load import Asked, Kill
+from tests.chaos.faults import Havoc, Window
+from tests.chaos.load import Asked, Kill, Load
 from tests.chaos.questions import Question
+from tests.chaos.report import Tally
 from tests.chaos.stored import Stored
 from tests.chaos.streams import Chat, Ndjson
 from tests.chaos.subscribers import Subscriber
 from tests.chaos.test_checks import ATTEMPT, end, stored, text
+from tests.chaos.world import World
 
 KILLED_AT, LEASE_S = 100.0, 3.0
 WITHIN_S = LEASE_S + PROMISED_S
@@ -34,10 +38,15 @@ def unaware(*grown: tuple[float, int]) -> Subscriber:
     return subscriber
 
 
-def wait_of(subscriber: Subscriber, *troubles: Window, run: Stored = RUN, fault: str = "") -> Wait | None:
+def wait_of(
+    subscriber: Subscriber, *troubles: Window, lost: Window | None = None, run: Stored = RUN, fault: str = ""
+) -> Wait | None:
+    havoc = Havoc(Load(World(Path(), "seed", lease_s=LEASE_S), "load", Tally()), "havoc")
+    havoc.troubles = [Window(KILLED_AT, KILLED_AT), *troubles]
+    havoc.windows = [lost] if lost is not None else []
     asked = Asked(Question("steady", {}, "one two", fault=fault), "run_1", 0.0, 0.0, kills=[Kill(KILLED_AT, 1)])
     asked.subscribers.append(subscriber)
-    return next(waits(asked, run, [Window(KILLED_AT, KILLED_AT), *troubles], LEASE_S), None)
+    return next(waits(asked, run, havoc), None)
 
 
 def test_who_is_told_of_attempts_waits_for_the_next() -> None:
@@ -84,7 +93,9 @@ def test_who_came_later_or_left_before_is_no_witness() -> None:
     assert wait_of(late) is None and wait_of(left) is None
 
 
-def test_where_writes_were_lost_nobody_is() -> None:
-    lost = stored(text("one "), {**ATTEMPT, "tag": 2}, text("two"), end())
-    lost.lost = "one two"
-    assert wait_of(aware(104.0), run=lost) is None
+def test_nobody_is_where_writes_were_lost_after_it() -> None:
+    one = aware(104.0)
+    one.ended_at = 106.0
+    assert wait_of(one, lost=Window(105.5, 107.0)) is None
+    for lost in (Window(90.0, 91.0), Window(107.0, 108.0)):
+        assert wait_of(one, lost=lost) == Wait(one, 4.0, WITHIN_S, bounded=True)

@@ -44,7 +44,7 @@ def test_the_verdict_says_what_came_of_it_and_how_to_have_it_again() -> None:
     tally.faults["kills"] += 1
     assert tally.verdict("make it") == "every promise was kept; the same draws again: make it"
     tally.fail("gaps", "one")
-    assert tally.verdict("make it") == "1 times a promise was broken; the same draws again: make it"
+    assert tally.verdict("make it") == "promises broken: 1; the same draws again: make it"
 
 
 def test_it_is_never_further_than_the_whole() -> None:

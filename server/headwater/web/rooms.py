@@ -5,6 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from msgspec.structs import replace
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -57,6 +58,8 @@ async def room_socket(socket: WebSocket[AppState]) -> None:
         # Never the subprotocol that bears a token: proxies log what is answered.
         await socket.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope["subprotocols"] else None)
         await line.hold()
+    except WebSocketDisconnect:
+        pass  # it was gone before it was let in
     finally:
         line.leave()
 
@@ -74,11 +77,15 @@ async def _sit_down(socket: WebSocket[AppState], principal: Principal | None) ->
 
 
 async def deny(socket: WebSocket[AppState], error: HeadwaterError) -> None:
-    """Refuse the handshake with the problem document; a server that cannot send one says 403 for everything."""
-    if "websocket.http.response" in socket.scope.get("extensions", {}):
-        await socket.send_denial_response(problem(error))
-    else:
-        await socket.close(error.close_code, error.code)
+    """Refuse the handshake with the problem document; a server that cannot send one says 403 for everything.
+
+    One that is gone already hears nothing of it.
+    """
+    with suppress(WebSocketDisconnect):
+        if "websocket.http.response" in socket.scope.get("extensions", {}):
+            await socket.send_denial_response(problem(error))
+        else:
+            await socket.close(error.close_code, error.code)
 
 
 class RoomLine:

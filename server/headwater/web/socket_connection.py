@@ -130,7 +130,18 @@ class SocketConnection(WebSocketsSansIOProtocol):
             self.conn.send_close(Draining.close_code, "the server is shutting down: connect again")
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.close_sent = True
+        elif not self.handshake_complete:
+            self._send_away()
+            return
         super().shutdown()
+
+    def _send_away(self) -> None:
+        """The server exits in the midst of a handshake: refuse it in a way that says to come back, not as a fault."""
+        self.stop_keepalive()
+        if self.handshake_initiated and self.initial_response is None and not self.transport.is_closing():
+            self.transport.write(raw_problem(Draining("This worker is shutting down. Connect again.", retry_after=1)))
+        self.disconnected = True  # for the app, which may be about to answer it
+        self.transport.close()
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
