@@ -2,7 +2,9 @@
 
 import gc
 import os
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,11 @@ settings.load_profile("headwater")
 # Whose certificates a client trusts, of this process and of those that it starts: to read all that a machine
 # trusts takes each new client 20 ms, and nobody here is asked for a certificate.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "support" / "nobody.pem")
+
+# A shell's job in the background ignores Ctrl-C, and so would all that is started here, until some test's event loop
+# has set it right for those that come after.
+if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What the tests are made of lasts until the end: looked through for garbage again and again, it costs seconds.
 gc.disable()
